@@ -1,0 +1,36 @@
+"""Package metadata, read from settings.ini, the one place where nbdev and pip both look."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+settings = ConfigParser()
+settings.read("settings.ini", encoding="utf-8")
+settings = settings["DEFAULT"]
+
+setup(
+    name=settings["lib_name"],
+    version=settings["version"],
+    description=settings["description"],
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=settings["author"],
+    author_email=settings["author_email"],
+    url=settings["git_url"],
+    keywords=settings["keywords"],
+    license="Apache-2.0",
+    license_files=["LICENSE", "korean_bert/data/LICENSE"],
+    packages=find_packages(include=["korean_bert", "korean_bert.*"]),
+    package_data={"korean_bert": ["data/*"]},
+    python_requires=f">={settings['min_python']}",
+    install_requires=settings["requirements"].split(),
+    extras_require={
+        "dev": settings["dev_requirements"].split(),
+        "jax": settings["jax_requirements"].split(),
+    },
+    entry_points={
+        "console_scripts": settings.get("console_scripts", "").splitlines(),
+        "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"],
+    },
+    zip_safe=False,
+)
