@@ -62,7 +62,7 @@ def _field(default: object, help: str) -> object:
     "A dataclass field with its description, the form in which `transformers.HfArgumentParser` reads it."
     return field(default=default, metadata={"help": help})
 
-# %% ../nbs/00_setup.ipynb #b707ea67
+# %% ../nbs/00_setup.ipynb #1a6a9456
 @dataclass(frozen=True)
 class PretrainConfig:
     "Every constant of a pretraining run; checked on construction."
@@ -103,8 +103,8 @@ class PretrainConfig:
     num_proc: int | None = _field(None, "processes for preprocessing; all cores if not given")
 
     def __post_init__(self):
-        for f in fields(self):
-            _check_field(f.name, f.type, getattr(self, f.name))
+        for name, kind in type(self).__annotations__.items():  # not fields(): HfArgumentParser changes their types
+            _check_field(name, kind, getattr(self, name))
         _check_together(self)
 
 # %% ../nbs/00_setup.ipynb #9d311d8c
