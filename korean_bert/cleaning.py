@@ -288,14 +288,14 @@ def clean_text(text: str, # any text
         text = tidied
     return _clean_chars(SYMBOLS.sub(" ", text))  # wrapped in itself on purpose: without symbols nothing can nest
 
-# %% ../nbs/01_cleaning.ipynb #7aa8a6e4
+# %% ../nbs/01_cleaning.ipynb #555fbf49
 def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
     "Clean the column `text` of a table and drop the rows that are left empty."
     import pyarrow as pa
 
-    cleaned = pa.array([clean_text(text or "") for text in table["text"].to_pylist()], pa.string())
-    table = table.set_column(table.column_names.index("text"), "text", cleaned)
-    return table.filter(pa.array([text.is_valid and text.as_py() != "" for text in cleaned]))
+    cleaned = [clean_text(text or "") for text in table["text"].to_pylist()]
+    table = table.set_column(table.column_names.index("text"), "text", pa.array(cleaned, pa.string()))
+    return table.filter(pa.array([text != "" for text in cleaned]))
 
 # %% ../nbs/01_cleaning.ipynb #bbd34cda
 def clean_corpus(ds: "datasets.Dataset",       # documents in column `text`
