@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# %% ../nbs/00_setup.ipynb #268486cf
+# %% ../nbs/00_setup.ipynb #0771923a
 BOUNDS = {  # field: (lowest, highest), both allowed
     "validation_size": (0.001, 0.5), "vocab_size": (100, 1_000_000), "tokenizer_batch_size": (1, 100_000),
     "block_size": (8, 4096), "short_seq_prob": (0, 1), "nsp_prob": (0, 1), "dupe_factor": (1, 100), "mlm_prob": (0.01, 0.9),
@@ -27,7 +27,7 @@ BOUNDS = {  # field: (lowest, highest), both allowed
     "learning_rate": (1e-7, 1), "warmup_ratio": (0, 1), "weight_decay": (0, 1), "max_grad_norm": (1e-3, 1e3),
     "seed": (0, 2**32 - 1), "num_proc": (1, 1024),
 }
-CHOICES = {"splitter": ("fast", "kss")}
+CHOICES = {"splitter": ("fast", "rules", "kss", "kss-mecab", "kss-punct", "kss-fast", "kss-pecab")}
 
 # %% ../nbs/00_setup.ipynb #c6720a6b
 def _check_field(name: str, kind: type, value: object) -> None:
@@ -62,7 +62,7 @@ def _field(default: object, help: str) -> object:
     "A dataclass field with its description, the form in which `transformers.HfArgumentParser` reads it."
     return field(default=default, metadata={"help": help})
 
-# %% ../nbs/00_setup.ipynb #1a6a9456
+# %% ../nbs/00_setup.ipynb #e5579305
 @dataclass(frozen=True)
 class PretrainConfig:
     "Every constant of a pretraining run; checked on construction."
@@ -75,7 +75,7 @@ class PretrainConfig:
     vocab_size: int = _field(25_000, "entries wanted in the vocabulary, special tokens included")
     tokenizer_batch_size: int = _field(256, "documents handed to the tokenizer trainer at a time")
     # pairs and masks
-    splitter: str = _field("fast", "sentence splitter: fast or kss")
+    splitter: str = _field("fast", "sentence splitter: fast (marks and mecab-ko), rules (marks alone), kss, or kss- and its backend")
     block_size: int = _field(128, "tokens per example, [CLS] and [SEP] included")
     short_seq_prob: float = _field(0.1, "share of documents cut into shorter examples")
     nsp_prob: float = _field(0.5, "share of pairs whose second part is random")
