@@ -202,7 +202,7 @@ def _split_kss(text: str, backend: str = "") -> list[str]:
         raise ValueError("kss changed the text")
     return sentences
 
-# %% ../nbs/03_nsp.ipynb #251bc838
+# %% ../nbs/03_nsp.ipynb #b1157aca
 def split_sentences(
     texts: list[str], # documents
     splitter: str = "fast", # "fast", "rules" (marks only), "kss", or "kss-" and one of its backends
@@ -213,9 +213,11 @@ def split_sentences(
     Raises ValueError for an unknown splitter.
     """
     name, _, backend = splitter.partition("-")
-    ways = {"fast": _split_fast, "rules": lambda text: _split_fast(text, False), "kss": lambda text: _split_kss(text, backend)}
+    ways = {"fast": _split_fast, "rules": lambda text: _split_fast(text, tagged=False),
+            "kss": lambda text: _split_kss(text, backend)}
     if name not in ways or backend and (name != "kss" or backend not in ("mecab", "punct", "fast", "pecab")):
-        raise ValueError(f"splitter must be 'fast', 'rules', 'kss' or 'kss-' and mecab, punct, fast or pecab; got {splitter!r}")
+        raise ValueError("splitter must be 'fast', 'rules', 'kss', 'kss-mecab', 'kss-punct', 'kss-fast' or 'kss-pecab', "
+                         f"got {splitter!r}")
     split, failed = [], 0
     for text in texts:
         try:
@@ -606,11 +608,11 @@ def mask_tokens(
     return {"input_ids": hidden, "masked_positions": positions, "masked_ids": masked_ids,
             "weights": used.astype(np.float32)}
 
-# %% ../nbs/03_nsp.ipynb #eaf5daf0
+# %% ../nbs/03_nsp.ipynb #44663d1f
 def bucket_lengths(
     lengths: np.ndarray, # (examples,) tokens of each
     block_size: int, # longest example
-    buckets: int = 5, # how many lengths
+    buckets: int = 4, # how many lengths
 ) -> np.ndarray: # their lengths in tokens, ascending
     "Choose the lengths to pad to, multiples of 8 or of a 16th of block_size, so that padding is least."
     step = max(8, -(-block_size // 16))
@@ -663,11 +665,12 @@ def _as_py_dataset(batches: type) -> type:
     from keras.utils import PyDataset
     return type(batches.__name__, (batches, PyDataset), {"__module__": batches.__module__})
 
-# %% ../nbs/03_nsp.ipynb #b04264b9
+# %% ../nbs/03_nsp.ipynb #2de7ec75
 class PretrainBatches:
     """The batches of a training run, as a `keras.utils.PyDataset` (which each instance is, without TensorFlow).
 
-    Batch `index` of `epoch` is a function of (seed, epoch, index) alone. Shapes: B = train_batch_size, L one of
+    Batch `index` of `epoch` is a function of (seed, epoch, index) alone; shuffled as they are, they go to
+    `fit(..., shuffle=False)`. Shapes: B = train_batch_size, L one of
     `lengths`, P = `max_predictions` of L. Inputs, int32: `input_ids`, `token_type_ids`, `attention_mask` (B, L),
     `masked_positions` (B, P). Targets: `masked_ids` (B, P) int32, `weights` (B, P) float32, `next_sentence_label` (B,).
     """
@@ -682,6 +685,7 @@ class PretrainBatches:
         training: bool = True, # shuffle and mask anew each epoch; else always the same, repeats with weight 0
         epoch: int = 0, # to begin with, when a run is resumed
         start: int = 0, # batch of that epoch to begin with
+        steps: int | None = None, # batches in all, across epochs; None: to the end of the epoch
         lengths: np.ndarray | None = None, # buckets to use, those of the training batches, say; None: the best
         **kwargs, # workers, use_multiprocessing, max_queue_size of PyDataset
     ):
@@ -689,37 +693,46 @@ class PretrainBatches:
         if not len(pairs):
             raise ValueError("expected pairs, got an empty dataset")
         self.pairs, self.tokenizer, self.config = pairs.with_format("arrow"), tokenizer, config
-        self.training, self.epoch, self.start = training, epoch, start
+        self.training, self.epoch, self.start, self.steps, self._begun = training, epoch, start, steps, False
         tokens = np.concatenate([pc.list_value_length(part["input_ids"]).to_numpy()
                                  for part in self.pairs.select_columns("input_ids").iter(10_000)])
         self.lengths = bucket_lengths(tokens, config.block_size) if lengths is None else np.asarray(lengths)
         if tokens.max() > self.lengths[-1]:
             raise ValueError(f"expected pairs of at most {self.lengths[-1]} tokens, got one of {tokens.max()}")
         self.bucket = np.searchsorted(self.lengths, tokens).astype(np.int8)
-        self._planned = (None, None)
+        self.per_epoch = -(-len(tokens) // config.train_batch_size)
+        self._plans = {}
 
     def __reduce__(self):                    # the class with its base has no name to be unpickled by
         return PretrainBatches.__new__, (PretrainBatches,), self.__dict__
 
     def __len__(self) -> int:
-        return -(-len(self.bucket) // self.config.train_batch_size) - self.start
+        return self.steps or self.per_epoch - self.start
 
     def __getitem__(self, index: int) -> tuple[dict, dict]:
-        "The batch at a position of the current epoch."
-        return self.batch(self.epoch, self.start + index)
+        "The batch at a position from the start on; behind the last of an epoch comes the first of the next."
+        return self.batch(*divmod(self.epoch * self.per_epoch + self.start + index, self.per_epoch))
+
+    def on_epoch_begin(self):
+        "Keras begins to read."
+        self._begun = True
 
     def on_epoch_end(self):
-        "Go to the next epoch."
-        self.epoch, self.start = self.epoch + self.training, 0
+        "Go to the next epoch. Keras also calls this before the first one, where nothing ends."
+        if self._begun and self.steps is None:
+            self.epoch, self.start = self.epoch + 1, 0
+        self._begun = False
 
     def _plan(self, epoch: int) -> np.ndarray:
-        if self._planned[0] != epoch:
+        if epoch not in self._plans:
             rng = np.random.default_rng([self.config.seed, ORDER, epoch, 0]) if self.training else None
-            self._planned = epoch, plan_epoch(self.bucket, self.config.train_batch_size, rng)
-        return self._planned[1]
+            plan = plan_epoch(self.bucket, self.config.train_batch_size, rng)
+            self._plans = {epoch: plan, **{e: self._plans[e] for e in [epoch - 1] if e in self._plans}}
+        return self._plans[epoch]
 
     def batch(self, epoch: int, index: int) -> tuple[dict, dict]:
         "Build any batch: inputs and targets."
+        epoch = epoch if self.training else 0
         rows = self._plan(epoch)[index]
         repeated, rows = rows < 0, np.maximum(rows, ~rows)
         table, length = self.pairs[rows], int(self.lengths[self.bucket[rows].max()])
