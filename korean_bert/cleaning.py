@@ -7,7 +7,7 @@ __all__ = ['log', 'SAMPLE', 'READERS', 'REMOVED', 'KEPT', 'SPELLED', 'EMOJI', 'R
            'AMPERSAND', 'URL', 'PAIRS', 'GAP', 'LABEL', 'QUOTES', 'HOLE', 'REPEAT', 'SPACES', 'LINES', 'SYMBOLS',
            'BETWEEN_WORDS', 'MAX_ROUNDS', 'load_corpus', 'clean_text', 'clean_corpus', 'split_corpus']
 
-# %% ../nbs/01_cleaning.ipynb #3db52c06
+# %% ../nbs/01_cleaning.ipynb #9841572e
 import glob
 import hashlib
 import html
@@ -16,6 +16,7 @@ import re
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import regex
@@ -297,14 +298,15 @@ def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
     table = table.set_column(table.column_names.index("text"), "text", pa.array(cleaned, pa.string()))
     return table.filter(pa.array([text != "" for text in cleaned]))
 
-# %% ../nbs/01_cleaning.ipynb #bbd34cda
+# %% ../nbs/01_cleaning.ipynb #662d32dc
 def clean_corpus(ds: "datasets.Dataset",       # documents in column `text`
                  num_proc: int | None = None,  # processes; one if not given
                 ) -> "datasets.Dataset":       # the same documents, clean, without those that nothing is left of
     "Clean every document; the number of documents dropped because nothing was left goes to the log."
-    # The cache would answer with the result of an older clean_text: datasets knows a module's function by name only
+    # A fingerprint of its own: the cache would answer with an older clean_text's result, since datasets knows a module's
+    # function by name only, and would keep to the number of processes of an earlier call
     cleaned = ds.with_format("arrow").map(_clean_table, batched=True, num_proc=num_proc, load_from_cache_file=False,
-                                          desc="cleaning").with_format(None)
+                                          new_fingerprint=uuid4().hex, desc="cleaning").with_format(None)
     if dropped := len(ds) - len(cleaned):
         log.warning("dropped %d of %d documents: nothing was left after cleaning", dropped, len(ds))
     if len(cleaned) == 0:
