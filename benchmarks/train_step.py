@@ -6,147 +6,371 @@ ratios within a round do not. Peers with needs of their own get the python of th
     python benchmarks/train_step.py --rounds 3 --peers ours-tf-xla,ours-jax,torch,torch-compile,tfbert,kerashub-tf \\
         --python tfbert=venv_57/bin/python --python kerashub=venv_hub/bin/python --json out.json
 
-venvs: tfbert: tensorflow tf-keras transformers==4.57.6;  kerashub: keras-hub tensorflow keras jax;  torch, ours: korean_bert, torch
+venvs: tfbert, tutorial: tensorflow tf-keras transformers==4.57.6;  kerashub: keras-hub tensorflow keras jax;
+torch, ours: korean_bert, torch
+
+With KorQuAD's paragraphs, real pairs in our buckets (TensorFlow XLA) against the tutorial's loop: TFBertForPreTraining on
+two pairs padded to 512, Adam, here as one compiled function, which is kind to it:
+
+    python benchmarks/train_step.py --korquad ../shared/corpora/korquad_v1.0_dev.json --steps 12 \\
+        --python tutorial=venv_57/bin/python
 """
-import argparse, json, os, resource, statistics, subprocess, sys, time
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
 from pathlib import Path
+from time import perf_counter, process_time
+from typing import Callable, Iterator
 
-V, H, N, I, A = 25_000, 768, 12, 3072, 12
-PEERS = ['matmul', 'ours-tf-xla', 'ours-tf', 'ours-jax', 'ours-jax-nojit', 'tfbert', 'tfbert-xla', 'torch', 'torch-compile', 'kerashub-tf', 'kerashub-jax']
+V, H, N, I, A = 25_000, 768, 12, 3072, 12     # vocabulary, hidden size, layers, intermediate size, heads: BERT-base
+PEERS = ["matmul", "ours-tf-xla", "ours-tf", "ours-jax", "ours-jax-nojit", "tfbert", "tfbert-xla", "torch", "torch-compile",
+         "kerashub-tf", "kerashub-jax"]
+KORQUAD_PEERS = ["ours-korquad", "tutorial"]
+TUTORIAL = (2, 512)                           # its batch size, and the tokens that it pads to
+PAIR = 128                                    # tokens of a pair, at most
 
-def n_masked(L): return max(1, int(L * .15) + 1)
 
-def model_flops(B, L, P):
-    "Matrix products of forward and backward (2 + 4 FLOPs a weight and token), vocabulary on masked positions, attention counted, nothing else."
-    layer = 4*H*H + 2*H*I + 2*L*H
-    return 6 * (B*L*N*layer + B*P*(V*H + H*H) + B*(H*H + 2*H))
+def n_masked(L: int) -> int:
+    "Masked positions of an example of L tokens."
+    return max(1, int(L * 0.15) + 1)
 
-def make_batch(B, L, step):
+
+def model_flops(B: int, L: int, P: int) -> int:
+    "Matrix products of forward and backward (2 + 4 FLOPs a weight and token): attention counted, vocabulary on P positions."
+    layer = 4 * H * H + 2 * H * I + 2 * L * H
+    return 6 * (B * L * N * layer + B * P * (V * H + H * H) + B * (H * H + 2 * H))
+
+
+def make_batch(B: int, L: int, step: int) -> tuple[dict, dict, "np.ndarray"]:
+    "Random inputs and targets as ours takes them, and the labels of every position as the peers do."
     import numpy as np
+
     rng, P = np.random.default_rng(step), n_masked(L)
-    pos = np.sort(np.stack([rng.choice(np.arange(1, L), P, replace=False) for _ in range(B)]), 1).astype('int32')
-    x = dict(input_ids=rng.integers(5, V, (B, L)).astype('int32'), token_type_ids=np.tile((np.arange(L) >= L // 2).astype('int32'), (B, 1)),
-             attention_mask=np.ones((B, L), 'int32'), masked_positions=pos)
-    y = dict(masked_ids=rng.integers(5, V, (B, P)).astype('int32'), weights=np.ones((B, P), 'float32'), next_sentence_label=rng.integers(0, 2, B).astype('int32'))
-    labels = np.full((B, L), -100, 'int64'); np.put_along_axis(labels, pos.astype('int64'), y['masked_ids'].astype('int64'), 1)
+    positions = np.stack([rng.choice(np.arange(1, L), P, replace=False) for _ in range(B)])
+    positions = np.sort(positions, axis=1).astype("int32")
+    x = {"input_ids": rng.integers(5, V, (B, L)).astype("int32"),
+         "token_type_ids": np.tile((np.arange(L) >= L // 2).astype("int32"), (B, 1)),
+         "attention_mask": np.ones((B, L), "int32"), "masked_positions": positions}
+    y = {"masked_ids": rng.integers(5, V, (B, P)).astype("int32"), "weights": np.ones((B, P), "float32"),
+         "next_sentence_label": rng.integers(0, 2, B).astype("int32")}
+    labels = np.full((B, L), -100, "int64")
+    np.put_along_axis(labels, positions.astype("int64"), y["masked_ids"].astype("int64"), axis=1)
     return x, y, labels
 
-# Each setup returns step(i) -> loss
-def setup_ours(B, L, peer):
-    os.environ['KERAS_BACKEND'] = 'jax' if 'jax' in peer else 'tensorflow'
-    import keras
-    try: from korean_bert import model as M
-    except ImportError: sys.path.insert(0, str(Path(__file__).parent)); import model as M
+
+def bert_config():
+    "The shape, for ours and the classes of transformers."
     from transformers import BertConfig
-    m = M.BertForPreTraining(BertConfig(vocab_size=V))
-    opt = keras.optimizers.AdamW(1e-4, weight_decay=.01, epsilon=1e-6)
-    m.compile(optimizer=opt, jit_compile=peer in ('ours-tf-xla', 'ours-jax'), run_eagerly=peer == 'ours-jax-nojit')
-    def step(i): x, y, _ = make_batch(B, L, i); return float(m.train_on_batch(x, y))
-    return step
 
-def setup_kerashub(B, L, peer):
-    os.environ['KERAS_BACKEND'] = 'jax' if 'jax' in peer else 'tensorflow'
-    import keras, keras_hub
-    b = keras_hub.models.BertBackbone(vocabulary_size=V, num_layers=N, num_heads=A, hidden_dim=H, intermediate_dim=I, max_sequence_length=512)
-    head = keras_hub.layers.MaskedLMHead(token_embedding=b.token_embedding, intermediate_activation='gelu')
-    pos = keras.Input((None,), dtype='int32', name='masked_positions')
-    out = head(b.output['sequence_output'], mask_positions=pos)
-    nsp = keras.layers.Dense(2)(b.output['pooled_output'])
-    m = keras.Model({**b.input, 'masked_positions': pos}, [out, nsp])
-    ce = lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    m.compile(optimizer=keras.optimizers.AdamW(1e-4, weight_decay=.01, epsilon=1e-6), loss=[ce(), ce()])     # jit_compile="auto": Keras's default
-    def step(i):
+    return BertConfig(vocab_size=V, hidden_size=H, num_hidden_layers=N, intermediate_size=I, num_attention_heads=A)
+
+
+def adamw(optimizers):
+    "AdamW of Keras or tf_keras, as all of them here have it."
+    return optimizers.AdamW(1e-4, weight_decay=0.01, epsilon=1e-6)
+
+
+# === Ours ===
+def make_ours(peer: str):
+    "The model, compiled as the peer's name says."
+    os.environ["KERAS_BACKEND"] = "jax" if "jax" in peer else "tensorflow"
+    import keras
+
+    from korean_bert.model import BertForPreTraining
+
+    model = BertForPreTraining(bert_config())
+    compiled = peer not in ("ours-tf", "ours-jax-nojit")
+    model.compile(optimizer=adamw(keras.optimizers), jit_compile=compiled, run_eagerly=peer == "ours-jax-nojit")
+    return model
+
+
+def setup_ours(B: int, L: int, peer: str) -> Callable[[int], float]:
+    "A function that takes a step and returns its loss; so do the others."
+    model = make_ours(peer)
+
+    def step(i: int) -> float:
         x, y, _ = make_batch(B, L, i)
-        r = m.train_on_batch(dict(token_ids=x['input_ids'], segment_ids=x['token_type_ids'], padding_mask=x['attention_mask'], masked_positions=x['masked_positions']),
-                             [y['masked_ids'], y['next_sentence_label']])
-        return float(r[0] if isinstance(r, (list, tuple)) else r)
+        return float(model.train_on_batch(x, y, return_dict=True)["loss"])
     return step
 
-def setup_tfbert(B, L, peer):
-    os.environ['TF_USE_LEGACY_KERAS'] = '1'
-    import tensorflow as tf, tf_keras
-    from transformers import BertConfig, TFBertForPreTraining
-    m = TFBertForPreTraining(BertConfig(vocab_size=V))
-    opt = tf_keras.optimizers.AdamW(1e-4, weight_decay=.01, epsilon=1e-6)
-    @tf.function(jit_compile=peer.endswith('xla'))
-    def train(x, labels, nsl):
-        with tf.GradientTape() as tape: loss = tf.reduce_mean(m({**x, 'labels': labels, 'next_sentence_label': nsl}, training=True).loss)
-        g = tape.gradient(loss, m.trainable_variables)
-        opt.apply_gradients((a, b) for a, b in zip(g, m.trainable_variables) if a is not None)
+
+def korquad_batches(path: Path, B: int):
+    "The batches of KorQuAD's paragraphs, as BERT-base is trained on them."
+    from datasets import Dataset, disable_progress_bars
+
+    from korean_bert.cleaning import clean_corpus
+    from korean_bert.config import preset
+    from korean_bert.nsp import PretrainBatches, make_pairs
+    from korean_bert.tokenizer import train_tokenizer
+
+    disable_progress_bars()
+    data = json.loads(path.read_text(encoding="utf-8"))["data"]
+    texts = [paragraph["context"] for article in data for paragraph in article["paragraphs"]]
+    corpus = clean_corpus(Dataset.from_dict({"text": texts}))
+    config = preset("base", base_checkpoint="builtin", vocab_size=V, block_size=PAIR, train_batch_size=B)
+    tokenizer = train_tokenizer(corpus["text"], V)
+    return PretrainBatches(make_pairs(corpus, tokenizer, config), tokenizer, config)
+
+
+def korquad_rows(path: Path, B: int, warm: int, steps: int) -> Iterator[dict]:
+    "A row for each length, with the share of the batches that have it."
+    model = make_ours("ours-korquad")            # before the batches: it chooses the backend
+    batches, where = korquad_batches(path, B), {}
+    for i in range(len(batches)):
+        where.setdefault(batches[i][0]["input_ids"].shape[1], []).append(i)
+    for length, indices in sorted(where.items()):
+        def step(i: int) -> float:
+            x, y = batches[indices[i % len(indices)]]
+            return float(model.train_on_batch(x, y, return_dict=True)["loss"])
+        yield {"B": B, "L": length, "share": len(indices) / len(batches), **measure(step, warm, steps)}
+
+
+# === Peers ===
+def make_kerashub(peer: str):
+    "KerasHub's encoder and masked-token head, and a layer for the other task."
+    os.environ["KERAS_BACKEND"] = "jax" if "jax" in peer else "tensorflow"
+    import keras
+    import keras_hub
+
+    bert = keras_hub.models.BertBackbone(vocabulary_size=V, num_layers=N, num_heads=A, hidden_dim=H, intermediate_dim=I,
+                                         max_sequence_length=512)
+    head = keras_hub.layers.MaskedLMHead(token_embedding=bert.token_embedding, intermediate_activation="gelu")
+    positions = keras.Input((None,), dtype="int32", name="masked_positions")
+    scores = head(bert.output["sequence_output"], mask_positions=positions)
+    related = keras.layers.Dense(2)(bert.output["pooled_output"])
+    model = keras.Model({**bert.input, "masked_positions": positions}, [scores, related])
+    losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(2)]
+    model.compile(optimizer=adamw(keras.optimizers), loss=losses)              # jit_compile="auto": Keras's default
+    return model
+
+
+def setup_kerashub(B: int, L: int, peer: str) -> Callable[[int], float]:
+    "The step of KerasHub's."
+    model = make_kerashub(peer)
+
+    def step(i: int) -> float:
+        x, y, _ = make_batch(B, L, i)
+        inputs = {"token_ids": x["input_ids"], "segment_ids": x["token_type_ids"], "padding_mask": x["attention_mask"],
+                  "masked_positions": x["masked_positions"]}
+        result = model.train_on_batch(inputs, [y["masked_ids"], y["next_sentence_label"]])
+        return float(result[0] if isinstance(result, (list, tuple)) else result)
+    return step
+
+
+def make_tfbert(peer: str) -> Callable:
+    "TFBertForPreTraining's step as one compiled function of inputs and labels."
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import tensorflow as tf
+    import tf_keras
+    from transformers import TFBertForPreTraining
+
+    model = TFBertForPreTraining(bert_config())
+    model(model.dummy_inputs)
+    optimizer = tf_keras.optimizers.Adam(1e-4) if peer == "tutorial" else adamw(tf_keras.optimizers)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(jit_compile=peer.endswith("xla"))
+    def train(inputs):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model(inputs, training=True).loss)
+        pairs = zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        optimizer.apply_gradients((gradient, variable) for gradient, variable in pairs if gradient is not None)
         return loss
-    x0, _, _ = make_batch(1, 8, 0); m({k: x0[k] for k in ('input_ids', 'token_type_ids', 'attention_mask')}); opt.build(m.trainable_variables)
-    def step(i):
+    return train
+
+
+def setup_tfbert(B: int, L: int, peer: str) -> Callable[[int], float]:
+    "The step of TFBertForPreTraining; the tutorial's inputs are mostly padding."
+    train = make_tfbert(peer)
+    import tensorflow as tf
+
+    def step(i: int) -> float:
         x, y, labels = make_batch(B, L, i)
-        x = {k: tf.constant(x[k]) for k in ('input_ids', 'token_type_ids', 'attention_mask')}
-        return float(train(x, tf.constant(labels.astype('int32')), tf.constant(y['next_sentence_label'])))
+        if peer == "tutorial":
+            x["attention_mask"][:, PAIR:] = 0
+        inputs = {name: tf.constant(x[name]) for name in ("input_ids", "token_type_ids", "attention_mask")}
+        inputs["labels"] = tf.constant(labels.astype("int32"))
+        inputs["next_sentence_label"] = tf.constant(y["next_sentence_label"])
+        return float(train(inputs))
     return step
 
-def setup_torch(B, L, peer):
-    import torch; torch.set_num_threads(2)
-    from transformers import BertConfig, BertForPreTraining
-    m = BertForPreTraining(BertConfig(vocab_size=V)).train()
-    opt = torch.optim.AdamW(m.parameters(), lr=1e-4, weight_decay=.01, eps=1e-6, fused=True)
-    f = torch.compile(m) if peer.endswith('compile') else m
-    def step(i):
-        x, y, labels = make_batch(B, L, i); t = lambda a: torch.tensor(a, dtype=torch.long)
-        loss = f(input_ids=t(x['input_ids']), token_type_ids=t(x['token_type_ids']), attention_mask=t(x['attention_mask']), labels=t(labels), next_sentence_label=t(y['next_sentence_label'])).loss
-        loss.backward(); opt.step(); opt.zero_grad(set_to_none=True)
+
+def setup_torch(B: int, L: int, peer: str) -> Callable[[int], float]:
+    "The step of PyTorch's BertForPreTraining."
+    import torch
+    from transformers import BertForPreTraining
+
+    torch.set_num_threads(2)
+    model = BertForPreTraining(bert_config()).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, eps=1e-6, fused=True)
+    forward = torch.compile(model) if peer.endswith("compile") else model
+
+    def step(i: int) -> float:
+        x, y, labels = make_batch(B, L, i)
+        inputs = {name: x[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
+        inputs |= {"labels": labels, "next_sentence_label": y["next_sentence_label"]}
+        loss = forward(**{name: torch.tensor(value, dtype=torch.long) for name, value in inputs.items()}).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         return loss.item()
     return step
 
-def matmul_rate(seconds=4):
-    "GFLOP/s of a 2048^3 float32 product, XLA, TensorFlow's own, NumPy's: [best, median, best per CPU second (robust on a busy machine)]."
-    import numpy as np, tensorflow as tf
-    n = 2048; a = np.random.default_rng(0).normal(size=(n, n)).astype('float32'); ta = tf.constant(a)
-    xla, plain = tf.function(lambda u: tf.matmul(u, u), jit_compile=True), tf.function(lambda u: tf.matmul(u, u))
+
+# === Measuring, in a process of its own ===
+SETUPS = {"ours": setup_ours, "kerashub": setup_kerashub, "tfbert": setup_tfbert, "tutorial": setup_tfbert, "torch": setup_torch}
+
+
+def timed(function: Callable, *arguments) -> tuple:
+    "The result, seconds, and seconds of CPU."
+    start, cpu = perf_counter(), process_time()
+    result = function(*arguments)
+    return result, perf_counter() - start, process_time() - cpu
+
+
+def matmul_rate(seconds: float = 4) -> dict[str, list[float]]:
+    "GFLOP/s of a 2048^3 float32 product: best, median, best per CPU second (robust on a busy machine)."
+    import numpy as np
+    import tensorflow as tf
+
+    array = np.random.default_rng(0).normal(size=(2048, 2048)).astype("float32")
+    tensor = tf.constant(array)
+    xla = tf.function(lambda a: tf.matmul(a, a), jit_compile=True)
+    plain = tf.function(lambda a: tf.matmul(a, a))
+    products = {"xla": lambda: xla(tensor)[0, 0].numpy(), "tf": lambda: plain(tensor)[0, 0].numpy(),
+                "numpy": lambda: array @ array}
     rates = {}
-    for name, f in (('xla', lambda: xla(ta)[0, 0].numpy()), ('tf', lambda: plain(ta)[0, 0].numpy()), ('numpy', lambda: a @ a)):
-        f(); times, cpu, end = [], [], time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            s, c = time.perf_counter(), time.process_time(); f(); times.append(time.perf_counter() - s); cpu.append(time.process_time() - c)
-        rates[name] = [2*n**3 / min(times) / 1e9, 2*n**3 / statistics.median(times) / 1e9, 2*n**3 / min(cpu) / 1e9]
+    for name, product in products.items():
+        product()
+        runs, end = [], perf_counter() + seconds
+        while perf_counter() < end:
+            runs.append(timed(product)[1:])
+        times, cpu = zip(*runs)
+        rates[name] = [2 * 2048**3 / 1e9 / s for s in (min(times), statistics.median(times), min(cpu))]
     return rates
 
-def child(peer, B, L, warm, steps):
-    if peer == 'matmul': return print('RESULT ' + json.dumps(dict(peer=peer, gflops=matmul_rate())), flush=True)
-    step = globals()['setup_' + peer.split('-')[0]](B, L, peer)
-    s = time.perf_counter(); losses = [step(i) for i in range(warm)]; first = time.perf_counter() - s
-    times, cpu = [], []
-    for i in range(steps):
-        s, c = time.perf_counter(), time.process_time(); losses.append(step(warm + i)); times.append(time.perf_counter() - s); cpu.append(time.process_time() - c)
-    print('RESULT ' + json.dumps(dict(peer=peer, B=B, L=L, warm_s=first, step_s=times, cpu_s=cpu, losses=losses,
-                                      rss_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)), flush=True)
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('--child'); p.add_argument('-B', type=int, default=8); p.add_argument('-L', type=int, default=128)
-    p.add_argument('--rounds', type=int, default=3); p.add_argument('--steps', type=int, default=5); p.add_argument('--warm', type=int, default=2)
-    p.add_argument('--peers', default=','.join(PEERS)); p.add_argument('--python', action='append', default=[]); p.add_argument('--json')
-    a = p.parse_args()
-    if a.child: return child(a.child, a.B, a.L, a.warm, a.steps)
-    pythons = dict(s.split('=') for s in a.python)
-    env = {**os.environ, 'OMP_NUM_THREADS': '2', 'MKL_NUM_THREADS': '2', 'TF_NUM_INTRAOP_THREADS': '2', 'TF_NUM_INTEROP_THREADS': '1', 'TF_CPP_MIN_LOG_LEVEL': '3'}
+def measure(step: Callable[[int], float], warm: int, steps: int) -> dict:
+    "Times of the steps after the first ones, which compile; and the losses of all."
+    first, warm_s, _ = timed(lambda: [step(i) for i in range(warm)])
+    losses, times, cpu = zip(*(timed(step, warm + i) for i in range(steps)))
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"warm_s": warm_s, "step_s": times, "cpu_s": cpu, "losses": [*first, *losses], "rss_gb": rss}
+
+
+def child(options: argparse.Namespace) -> None:
+    "Measure one peer; a line of JSON per row."
+    peer = options.child
+    if peer == "matmul":
+        rows = [{"gflops": matmul_rate()}]
+    elif peer == "ours-korquad":
+        rows = korquad_rows(options.korquad, options.B, options.warm, options.steps)
+    else:
+        step = SETUPS[peer.split("-")[0]](options.B, options.L, peer)
+        rows = [{"B": options.B, "L": options.L, **measure(step, options.warm, options.steps)}]
+    for row in rows:
+        print("RESULT " + json.dumps({"peer": peer, **row}), flush=True)
+
+
+# === The race ===
+def run(peer: str, options: argparse.Namespace) -> list[dict]:
+    "The rows of one peer, on two threads; none if it failed."
+    pythons = dict(text.split("=") for text in options.python)
+    python = next((path for name, path in pythons.items() if peer.startswith(name)), sys.executable)
+    B, L = TUTORIAL if peer == "tutorial" else (options.B, options.L)
+    command = [python, __file__, "--child", peer, "-B", B, "-L", L, "--steps", options.steps, "--warm", options.warm]
+    if options.korquad:
+        command += ["--korquad", options.korquad]
+    env = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "2",
+                        "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {0, 1}))
+    rows = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if done.returncode or not rows:
+        print(f"{peer}: failed\n{done.stderr[-600:]}", flush=True)
+        return []
+    return rows
+
+
+def print_row(row: dict) -> None:
+    "What one peer did in one round."
+    if row["peer"] == "matmul":
+        rates = {name: [round(rate) for rate in values] for name, values in row["gflops"].items()}
+        print(row["round"], "matmul", rates, f"load {row['load']:.1f}", flush=True)
+        return
+    B, times = row["B"], row["step_s"]
+    print(row["round"], f"{row['peer']:15} {B}x{row['L']}: {B / statistics.median(times):.3f} seq/s (best {B / min(times):.3f}), "
+          f"cpu {statistics.median(row['cpu_s']):.2f} s/step, first {row['warm_s']:.0f} s, rss {row['rss_gb']:.1f} GB, "
+          f"load {row['load']:.1f}, loss {row['losses'][0]:.3f}", flush=True)
+
+
+def print_table(results: list[dict], options: argparse.Namespace) -> None:
+    "The peers, all rounds together, and their share of what matrix products reach."
+    rates = [values for row in results if row["peer"] == "matmul" for values in row["gflops"].values()]
+    peak, _, per_cpu = map(max, zip(*rates)) if rates else (None, None, None)
+    gflop = model_flops(options.B, options.L, n_masked(options.L)) / 1e9
+    print(f"\nmodel FLOPs a step: {gflop:.0f} G; best matmul rate seen: {f'{peak:.0f}' if rates else 'no'} GFLOP/s")
+    print("| peer | seq/s, median | best step | CPU s a step, best | model GFLOP/s | share of matmul rate | "
+          "the same per CPU second |\n|---|---|---|---|---|---|---|")
+    for peer in options.peers.split(","):
+        rows = [row for row in results if row["peer"] == peer and "step_s" in row]
+        if rows:
+            times = [s for row in rows for s in row["step_s"]]
+            cpu = min(s for row in rows for s in row["cpu_s"])
+            B, median = options.B, statistics.median(times)
+            shares = f"{gflop / median / peak:.0%} | {gflop / cpu / per_cpu:.0%}" if rates else "|"
+            print(f"| {peer} | {B / median:.3f} | {B / min(times):.3f} | {cpu:.2f} | {gflop / median:.0f} | {shares} |")
+
+
+def speed(rows: list[dict]) -> float:
+    "Sequences/s of one peer in one round: the median step of each length, weighted as the lengths occur."
+    return rows[0]["B"] / sum(row.get("share", 1) * statistics.median(row["step_s"]) for row in rows)
+
+
+def print_korquad(results: list[dict], rounds: int) -> None:
+    "Our buckets against the tutorial's loop, round by round."
+    lengths = {row["L"]: f"{row['L']} ({row['share']:.0%})" for row in results if row["peer"] == "ours-korquad"}
+    print(f"\nlengths of our batches: {', '.join(lengths.values())}")
+    print("| round | ours in buckets, seq/s | the tutorial's loop, seq/s | ratio |\n|---|---|---|---|")
+    for number in range(rounds):
+        ours, tutorial = ([row for row in results if (row["peer"], row["round"]) == (peer, number)] for peer in KORQUAD_PEERS)
+        if ours and tutorial:
+            print(f"| {number} | {speed(ours):.3f} | {speed(tutorial):.3f} | {speed(ours) / speed(tutorial):.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-B", type=int, default=8, help="batch size; the tutorial's is 2")
+    parser.add_argument("-L", type=int, default=128, help="tokens of an example; the tutorial's has 512")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=5, help="timed ones a round, with --korquad of each length")
+    parser.add_argument("--warm", type=int, default=2, help="steps before them")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--korquad", type=Path,
+                        help="KorQuAD 1.0's dev file: our buckets against the tutorial's loop, no --peers")
+    parser.add_argument("--python", action="append", default=[], help="PEER=PYTHON, for peers whose names begin so")
+    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return child(options)
     results = []
-    for r in range(a.rounds):
-        for peer in a.peers.split(','):
-            python = next((v for k, v in pythons.items() if peer.startswith(k)), sys.executable)
-            q = subprocess.run(['taskset', '-c', '0,1', python, __file__, '--child', peer, '-B', str(a.B), '-L', str(a.L), '--steps', str(a.steps), '--warm', str(a.warm)],
-                               env=env, capture_output=True, text=True)
-            line = [l for l in q.stdout.splitlines() if l.startswith('RESULT ')]
-            if not line: print(f'{peer}: failed\n{q.stderr[-600:]}', flush=True); continue
-            results.append({**json.loads(line[0][7:]), 'round': r, 'load': os.getloadavg()[0]}); x = results[-1]
-            if peer == 'matmul': print(r, 'matmul', {k: [round(n) for n in v] for k, v in x['gflops'].items()}, 'load %.1f' % x['load'], flush=True)
-            else: print(r, f"{peer:15} {a.B / statistics.median(x['step_s']):.3f} seq/s (best {a.B / min(x['step_s']):.3f}), cpu {statistics.median(x['cpu_s']):.2f} s/step, "
-                        f"first {x['warm_s']:.0f} s, rss {x['rss_gb']:.1f} GB, load {x['load']:.1f}, loss {x['losses'][0]:.3f}", flush=True)
-            if a.json: Path(a.json).write_text(json.dumps(results, indent=1))
-    peak = max((v[0] for x in results if x['peer'] == 'matmul' for v in x['gflops'].values()), default=None)
-    flops = model_flops(a.B, a.L, n_masked(a.L))
-    per_cpu = max((v[2] for x in results if x['peer'] == 'matmul' for v in x['gflops'].values()), default=None)
-    print(f'\nmodel FLOPs a step: {flops / 1e9:.0f} G; best matmul rate seen: {peak and round(peak)} GFLOP/s')
-    print('| peer | seq/s, median | best step | CPU s a step, best | model GFLOP/s | share of matmul rate | the same per CPU second |\n|---|---|---|---|---|---|---|')
-    for peer in a.peers.split(','):
-        t = [s for x in results if x['peer'] == peer and 'step_s' in x for s in x['step_s']]
-        c = [s for x in results if x['peer'] == peer and 'cpu_s' in x for s in x['cpu_s']]
-        if t: m = statistics.median(t); print(f"| {peer} | {a.B/m:.3f} | {a.B/min(t):.3f} | {min(c):.2f} | {flops/m/1e9:.0f} | {f'{flops/m/1e9/peak:.0%}' if peak else ''} | {f'{flops/min(c)/1e9/per_cpu:.0%}' if per_cpu else ''} |")
+    for number in range(options.rounds):
+        for peer in KORQUAD_PEERS if options.korquad else options.peers.split(","):
+            for row in run(peer, options):
+                results.append({**row, "round": number, "load": os.getloadavg()[0]})
+                print_row(results[-1])
+            if options.json:
+                options.json.write_text(json.dumps(results, indent=1))
+    if options.korquad:
+        print_korquad(results, options.rounds)
+    else:
+        print_table(results, options)
 
-if __name__ == '__main__': main()
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@
 __all__ = ['BOUNDS', 'CHOICES', 'PRESETS', 'PACKAGES', 'KOREAN_FONTS', 'PretrainConfig', 'preset', 'save_config', 'load_config',
            'environment_report', 'use_korean_font']
 
-# %% ../nbs/00_setup.ipynb #93998a67
+# %% ../nbs/00_setup.ipynb #4a2d44de
 import json
 import os
 import platform
@@ -16,27 +16,29 @@ import warnings
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import get_args
 
-# %% ../nbs/00_setup.ipynb #0771923a
+# %% ../nbs/00_setup.ipynb #474f7fe3
 BOUNDS = {  # field: (lowest, highest), both allowed
     "validation_size": (0.001, 0.5), "vocab_size": (100, 1_000_000), "tokenizer_batch_size": (1, 100_000),
     "block_size": (8, 4096), "short_seq_prob": (0, 1), "nsp_prob": (0, 1), "dupe_factor": (1, 100), "mlm_prob": (0.01, 0.9),
     "hidden_size": (8, 8192), "num_hidden_layers": (1, 96), "num_attention_heads": (1, 128), "intermediate_size": (8, 32_768),
     "max_position_embeddings": (8, 4096), "dropout": (0, 0.9),
-    "train_batch_size": (1, 65_536), "epochs": (1, 10_000), "max_steps": (1, 100_000_000),
+    "train_batch_size": (1, 65_536), "gradient_accumulation_steps": (1, 10_000), "epochs": (1, 10_000), "max_steps": (1, 100_000_000),
     "learning_rate": (1e-7, 1), "warmup_ratio": (0, 1), "weight_decay": (0, 1), "max_grad_norm": (1e-3, 1e3),
+    "eval_steps": (1, 100_000_000), "save_steps": (1, 100_000_000), "save_minutes": (0.01, 10_000),
     "seed": (0, 2**32 - 1), "num_proc": (1, 1024),
 }
-CHOICES = {"splitter": ("fast", "rules", "kss", "kss-mecab", "kss-punct", "kss-fast", "kss-pecab")}
+CHOICES = {"splitter": ("fast", "rules", "kss", "kss-mecab", "kss-punct", "kss-fast", "kss-pecab"),
+           "precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16")}
 
-# %% ../nbs/00_setup.ipynb #c6720a6b
+# %% ../nbs/00_setup.ipynb #c2147bda
 def _check_field(name: str, kind: type, value: object) -> None:
     "Raise an error that names the field, what it must be and what came."
-    optional = kind == int | None
-    if value is None and optional:
+    allowed = get_args(kind) or (kind,)  # int | None allows both
+    if value is None and type(None) in allowed:
         return
-    number = (int,) if kind is int or optional else (int, float)
-    wanted = {str: (str,), bool: (bool,)}.get(kind, number)
+    wanted = (int, float) if float in allowed else allowed
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     low, high = BOUNDS.get(name, (None, None))
@@ -62,14 +64,14 @@ def _field(default: object, help: str) -> object:
     "A dataclass field with its description, the form in which `transformers.HfArgumentParser` reads it."
     return field(default=default, metadata={"help": help})
 
-# %% ../nbs/00_setup.ipynb #e5579305
+# %% ../nbs/00_setup.ipynb #2727588f
 @dataclass(frozen=True)
 class PretrainConfig:
     "Every constant of a pretraining run; checked on construction."
     # corpus
     corpus: str = _field("sample", "'sample', a Hub data set 'owner/name[:config]', or a file, folder or glob")
     text_column: str = _field("text", "column of the corpus that holds the text")
-    validation_size: float = _field(0.1, "share of the documents held out for validation")
+    validation_size: float = _field(0.01, "share of the documents held out for validation")
     # tokenizer
     base_checkpoint: str = _field("klue/bert-base", "tokenizer to retrain: Hub id, folder, or 'builtin' (no network)")
     vocab_size: int = _field(25_000, "entries wanted in the vocabulary, special tokens included")
@@ -83,6 +85,7 @@ class PretrainConfig:
     mlm_prob: float = _field(0.15, "share of tokens to predict")
     whole_word_mask: bool = _field(False, "mask whole eojeols instead of single tokens")
     # model
+    base_model: str | None = _field(None, "BERT to go on from: Hub id or folder; it brings its tokenizer and shape")
     hidden_size: int = _field(768, "width of the encoder")
     num_hidden_layers: int = _field(12, "encoder layers")
     num_attention_heads: int = _field(12, "attention heads per layer")
@@ -91,14 +94,21 @@ class PretrainConfig:
     dropout: float = _field(0.1, "dropout of hidden states and attention weights")
     # training
     train_batch_size: int = _field(32, "examples per step")
+    gradient_accumulation_steps: int = _field(1, "steps whose gradients are averaged for one update")
     epochs: int = _field(1, "passes over the pairs, unless max_steps is given")
     max_steps: int | None = _field(None, "training steps; overrides epochs")
     learning_rate: float = _field(1e-4, "peak learning rate")
     warmup_ratio: float = _field(0.1, "share of the steps in which the learning rate rises")
     weight_decay: float = _field(0.01, "AdamW's weight decay")
     max_grad_norm: float = _field(1.0, "global norm at which gradients are clipped")
+    precision: str = _field("auto", "float32, mixed_bfloat16, mixed_float16, or auto: what the GPU is best at")
+    distribute: bool = _field(False, "share each batch among all GPUs of this machine (TensorFlow)")
     # run
     output_dir: str = _field("runs/sample", "folder of the run: tokenizer, pairs, checkpoints, model")
+    eval_steps: int | None = _field(None, "steps between two evaluations; a tenth of the training if not given")
+    save_steps: int = _field(1000, "steps between two checkpoints, unless save_minutes pass first")
+    save_minutes: float = _field(10.0, "minutes between two checkpoints, unless save_steps pass first")
+    tensorboard: bool = _field(False, "write the history for TensorBoard too")
     seed: int = _field(42, "seed of every random choice")
     num_proc: int | None = _field(None, "processes for preprocessing; all cores if not given")
 
@@ -107,12 +117,14 @@ class PretrainConfig:
             _check_field(name, kind, getattr(self, name))
         _check_together(self)
 
-# %% ../nbs/00_setup.ipynb #9d311d8c
+# %% ../nbs/00_setup.ipynb #18e4e09a
 PRESETS = {
-    "tiny": dict(base_checkpoint="builtin", vocab_size=8_000, block_size=64, max_position_embeddings=128, hidden_size=128,
-                 num_hidden_layers=2, num_attention_heads=2, intermediate_size=512, learning_rate=1e-3, dupe_factor=5),
-    "small": dict(base_checkpoint="builtin", vocab_size=16_000, hidden_size=256, num_hidden_layers=4,
-                  num_attention_heads=4, intermediate_size=1024, learning_rate=5e-4),
+    "tiny": dict(base_checkpoint="builtin", vocab_size=2_000, block_size=64, max_position_embeddings=128, hidden_size=128,
+                 num_hidden_layers=2, num_attention_heads=2, intermediate_size=512, dropout=0.0, mlm_prob=0.4, dupe_factor=5,
+                 validation_size=0.1, epochs=8, learning_rate=2e-3),
+    "small": dict(base_checkpoint="builtin", vocab_size=8_000, block_size=64, max_position_embeddings=128, hidden_size=128,
+                  num_hidden_layers=4, num_attention_heads=2, intermediate_size=512, dropout=0.0, mlm_prob=0.4, dupe_factor=2,
+                  validation_size=0.05, train_batch_size=128, epochs=4, learning_rate=2e-3),
     "base": dict(),
 }
 
