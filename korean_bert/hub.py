@@ -286,7 +286,7 @@ def load_sentiment() -> list[dict]: # `text` (str), `label` (int: 0 = negative, 
     lines = (files("korean_bert") / "data/sentiment.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
-# %% ../nbs/06_push_to_hub.ipynb #d78d5a15
+# %% ../nbs/06_push_to_hub.ipynb #72c59263
 class ClassificationBatches(keras.utils.PyDataset):
     """Batches of labelled texts: inputs (batch, length) int32, labels (batch,) int32, weights (batch,) float32, 0 for filler.
 
@@ -309,6 +309,11 @@ class ClassificationBatches(keras.utils.PyDataset):
         tokens = [len(ids) for ids in self.ids]
         self.lengths = bucket_lengths(tokens, max_length, buckets=min(4, -(-len(rows) // (8 * batch_size))))
         self.bucket = np.searchsorted(self.lengths, tokens)
+        self._plan()
+
+    def _plan(self) -> None:
+        rng = None if self.seed is None else np.random.default_rng([self.seed, max(self.epoch, 0)])
+        self.plan = plan_epoch(self.bucket, self.batch_size, rng)
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -316,10 +321,10 @@ class ClassificationBatches(keras.utils.PyDataset):
     def on_epoch_begin(self):
         "Keras begins to read; it may have looked at a batch or two before the first epoch."
         self.epoch += 1
+        self._plan()
 
     def __getitem__(self, index: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        rng = None if self.seed is None else np.random.default_rng([self.seed, max(self.epoch, 0)])
-        rows = plan_epoch(self.bucket, self.batch_size, rng)[index]
+        rows = self.plan[index]
         repeated, rows = rows < 0, np.maximum(rows, ~rows)
         length = self.lengths[self.bucket[rows].max()]
         inputs = {name: np.zeros((len(rows), length), np.int32) for name in ("input_ids", "token_type_ids", "attention_mask")}

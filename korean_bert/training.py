@@ -271,7 +271,7 @@ def read_history(run: str | Path,       # run folder
             rows.append(row)
     return rows
 
-# %% ../nbs/05_training.ipynb #cfb4d126
+# %% ../nbs/05_training.ipynb #e9fe986b
 def _smooth(values: list[float], window: int) -> np.ndarray:
     "The mean of the last `window` values at each."
     sums = np.cumsum([0.0, *values])
@@ -295,7 +295,7 @@ def plot_history(history: list[dict],   # rows of `read_history`
     for ax, name, colour in [(axes[0], "unigram_entropy", "C0"), (axes[1], "majority_share", "C1")]:
         if name in baselines:
             ax.axhline(baselines[name], color=colour, linestyle=":", label=name)
-        ax.legend()
+        ax.legend(fontsize="x-small", loc="upper right", ncols=2 if len(names) > 1 else 1)
     axes[1].set(ylim=(0, 1))
     axes[2].plot(x, [row["learning_rate"] for row in steps], color="C2")
     axes[2].set(xlabel="step", title="learning rate")
@@ -468,7 +468,7 @@ def _finish_step_first(recorder: _Recorder) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/05_training.ipynb #44c200ac
+# %% ../nbs/05_training.ipynb #9294ac3f
 def train(model: BertForPreTraining,   # compiled, see `build_model`
           batches: PretrainBatches,    # to learn from
           validation: PretrainBatches, # training=False
@@ -481,6 +481,7 @@ def train(model: BertForPreTraining,   # compiled, see `build_model`
     Raises KeyboardInterrupt after saving where Ctrl-C was pressed, FloatingPointError where the loss is not a number.
     """
     run, every, found = Path(run), config.eval_steps or max(1, steps // 10), None
+    run.mkdir(parents=True, exist_ok=True)
     recorder = _Recorder(run, batches, load_checkpoint(run, model), steps, config)
     with recorder.file, recorder.bar, _finish_step_first(recorder):
         while not recorder.stop_asked:
