@@ -204,9 +204,11 @@ def as_fit_data(batches: PretrainBatches, # any part of a run's batches
     made = tf.data.Dataset.from_generator(lambda: (batches[i] for i in range(len(batches))), output_signature=spec)
     return made.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
 
-# %% ../nbs/05_training.ipynb #ffd7bf97
-def perplexity(mlm_loss: float) -> float: # of nats; among how many equally likely tokens one chooses
-    return math.exp(min(mlm_loss, 700))   # beyond there is no such number
+# %% ../nbs/05_training.ipynb #54371cad
+def perplexity(mlm_loss: float, # nats per masked token
+              ) -> float:
+    "Among how many equally likely tokens such a loss would be a choice."
+    return math.exp(min(mlm_loss, 700))  # beyond, there is no such float
 
 def wilson_interval(share: float, # found
                     n: int,       # out of how many
