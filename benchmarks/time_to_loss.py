@@ -91,7 +91,7 @@ def evaluate_tutorial(folder: Path, model, validation) -> list[dict]:
 # === Ours ===
 def train_ours(folder: Path, minutes: float, config) -> None:
     from korean_bert.nsp import PretrainBatches
-    from korean_bert.training import build_model, prepare, read_history, train
+    from korean_bert.training import build_model, prepare, read_history, set_output_bias, train
 
     tokenizer, pairs, _ = prepare(config)
     batches = PretrainBatches(pairs["train"], tokenizer, config)
@@ -102,7 +102,9 @@ def train_ours(folder: Path, minutes: float, config) -> None:
     compiled = sum(seconds) - 60 * seconds[30]                      # what the first steps cost on top
     steps = int((minutes * 60 - compiled) / (sum(seconds[:50]) / 50))
     config = replace(config, eval_steps=max(1, steps // SNAPSHOTS))
-    train(build_model(config, tokenizer, steps), batches, validation, config, steps, folder / "ours")
+    model = build_model(config, tokenizer, steps)
+    set_output_bias(model, pairs["train"], tokenizer)
+    train(model, batches, validation, config, steps, folder / "ours")
 
 
 def read_ours(folder: Path) -> list[dict]:

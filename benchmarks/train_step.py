@@ -10,7 +10,7 @@ venvs: tfbert, tutorial: tensorflow tf-keras transformers==4.57.6;  kerashub: ke
 torch, ours: korean_bert, torch
 
 With KorQuAD's paragraphs, real pairs in our buckets (TensorFlow XLA) against the tutorial's loop: TFBertForPreTraining on
-two pairs padded to 512, Adam, here as one compiled function, which is kind to it:
+two pairs padded to 512, Adam, both through `train_on_batch`, what `fit` calls:
 
     python benchmarks/train_step.py --korquad ../shared/corpora/korquad_v1.0_dev.json --steps 12 \\
         --python tutorial=venv_57/bin/python
@@ -161,16 +161,32 @@ def setup_kerashub(B: int, L: int, peer: str) -> Callable[[int], float]:
     return step
 
 
-def make_tfbert(peer: str) -> Callable:
-    "TFBertForPreTraining's step as one compiled function of inputs and labels."
+def import_tfbert():
+    "TFBertForPreTraining with random weights, and the Keras that it needs."
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    import tensorflow as tf
     import tf_keras
     from transformers import TFBertForPreTraining
 
     model = TFBertForPreTraining(bert_config())
     model(model.dummy_inputs)
-    optimizer = tf_keras.optimizers.Adam(1e-4) if peer == "tutorial" else adamw(tf_keras.optimizers)
+    return model, tf_keras
+
+
+def tfbert_inputs(x: dict, y: dict, labels: "np.ndarray") -> dict:
+    "Inputs and labels together, as TFBertForPreTraining takes them."
+    import tensorflow as tf
+
+    arrays = {name: x[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
+    arrays |= {"labels": labels.astype("int32"), "next_sentence_label": y["next_sentence_label"]}
+    return {name: tf.constant(array) for name, array in arrays.items()}
+
+
+def setup_tfbert(B: int, L: int, peer: str) -> Callable[[int], float]:
+    "The step of TFBertForPreTraining as one compiled function."
+    model, tf_keras = import_tfbert()
+    import tensorflow as tf
+
+    optimizer = adamw(tf_keras.optimizers)
     optimizer.build(model.trainable_variables)
 
     @tf.function(jit_compile=peer.endswith("xla"))
@@ -180,22 +196,18 @@ def make_tfbert(peer: str) -> Callable:
         pairs = zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         optimizer.apply_gradients((gradient, variable) for gradient, variable in pairs if gradient is not None)
         return loss
-    return train
+    return lambda i: float(train(tfbert_inputs(*make_batch(B, L, i))))
 
 
-def setup_tfbert(B: int, L: int, peer: str) -> Callable[[int], float]:
-    "The step of TFBertForPreTraining; the tutorial's inputs are mostly padding."
-    train = make_tfbert(peer)
-    import tensorflow as tf
+def setup_tutorial(B: int, L: int, peer: str) -> Callable[[int], float]:
+    "The tutorial's step: Keras's own, on inputs that are mostly padding."
+    model, tf_keras = import_tfbert()
+    model.compile(tf_keras.optimizers.Adam(1e-4))
 
     def step(i: int) -> float:
         x, y, labels = make_batch(B, L, i)
-        if peer == "tutorial":
-            x["attention_mask"][:, PAIR:] = 0
-        inputs = {name: tf.constant(x[name]) for name in ("input_ids", "token_type_ids", "attention_mask")}
-        inputs["labels"] = tf.constant(labels.astype("int32"))
-        inputs["next_sentence_label"] = tf.constant(y["next_sentence_label"])
-        return float(train(inputs))
+        x["attention_mask"][:, PAIR:] = 0
+        return float(model.train_on_batch(tfbert_inputs(x, y, labels), return_dict=True)["loss"])
     return step
 
 
@@ -222,7 +234,7 @@ def setup_torch(B: int, L: int, peer: str) -> Callable[[int], float]:
 
 
 # === Measuring, in a process of its own ===
-SETUPS = {"ours": setup_ours, "kerashub": setup_kerashub, "tfbert": setup_tfbert, "tutorial": setup_tfbert, "torch": setup_torch}
+SETUPS = {"ours": setup_ours, "kerashub": setup_kerashub, "tfbert": setup_tfbert, "tutorial": setup_tutorial, "torch": setup_torch}
 
 
 def timed(function: Callable, *arguments) -> tuple:

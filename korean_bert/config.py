@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BOUNDS', 'CHOICES', 'PRESETS', 'PACKAGES', 'KOREAN_FONTS', 'PretrainConfig', 'preset', 'save_config', 'load_config',
-           'environment_report', 'use_korean_font']
+           'ask_gpus', 'environment_report', 'use_korean_font']
 
 # %% ../nbs/00_setup.ipynb #4a2d44de
 import json
@@ -154,14 +154,15 @@ def load_config(path: str | Path,  # JSON file written by `save_config`
                          f"got {'unknown fields ' + ', '.join(unknown) if isinstance(values, dict) else type(values).__name__}")
     return PretrainConfig(**values)
 
-# %% ../nbs/00_setup.ipynb #0ff071de
+# %% ../nbs/00_setup.ipynb #e4a86de2
 PACKAGES = ["tensorflow", "jax", "keras", "transformers", "datasets", "tokenizers", "huggingface_hub", "numpy", "kss", "mecab-ko"]
 
-def _gpus() -> list[str]: # one "name, memory" a card; empty without an NVIDIA driver
-    "The NVIDIA cards of this machine, asked of the driver, so that no framework need be loaded."
+def ask_gpus(fields: str, # of `nvidia-smi --query-gpu`, e.g. `compute_cap`
+            ) -> list[str]:   # a line a card; empty without an NVIDIA driver
+    "What the driver says of the NVIDIA cards of this machine; no framework need be loaded."
     if not shutil.which("nvidia-smi"):
         return []
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     answer = subprocess.run(query, capture_output=True, text=True)
     return answer.stdout.strip().splitlines() if answer.returncode == 0 else []
 
@@ -171,7 +172,7 @@ def _version(package: str) -> str:
     except PackageNotFoundError:
         return "not installed"
 
-# %% ../nbs/00_setup.ipynb #b37ad3a6
+# %% ../nbs/00_setup.ipynb #319900cb
 def environment_report() -> dict[str, str]: # what was found, in the order in which it reads well
     "Python, machine, GPU, Keras backend and library versions; warns where there is no GPU."
     try:
@@ -181,7 +182,8 @@ def environment_report() -> dict[str, str]: # what was found, in the order in wh
     report = {"python": platform.python_version(), "os": system, "cpu": f"{os.cpu_count()} cores"}
     if hasattr(os, "sysconf"):  # not on Windows
         report["ram"] = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
-    report["gpu"] = "; ".join(gpus := _gpus()) or "none"
+    gpus = [f"{name_and_memory} MiB" for name_and_memory in ask_gpus("name,memory.total")]
+    report["gpu"] = "; ".join(gpus) or "none"
     if not gpus:
         warnings.warn("No GPU found: pretraining anything larger than the 'tiny' preset will be slow. "
                       "In Colab choose Runtime > Change runtime type > T4 GPU (런타임 > 런타임 유형 변경 > T4 GPU).")
