@@ -142,17 +142,17 @@ def fetch_checkpoint(name: str | Path,         # folder, or Hub id such as `klue
     except Exception as error:  # of many kinds: HTTP, sockets, names that cannot be
         raise OSError(f"cannot load a model from {str(name)!r}: expected a folder or the id of a BERT on the Hub. {error}") from error
 
-# %% ../nbs/05_training.ipynb #81015b46
+# %% ../nbs/05_training.ipynb #27778b0c
 SHAPE = ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings"]
 
 def make_bert_config(config: PretrainConfig, # shape and dropout
                      vocab_size: int,        # entries of the tokenizer
                     ) -> BertConfig:
-    "The shape of the model, in transformers' terms; of `base_model` where there is one."
+    "The model in transformers' terms; its shape is that of `base_model` where there is one."
+    dropout = {"hidden_dropout_prob": config.dropout, "attention_probs_dropout_prob": config.dropout}
     if config.base_model:
-        return BertConfig.from_pretrained(fetch_checkpoint(config.base_model))
-    return BertConfig(vocab_size=vocab_size, hidden_dropout_prob=config.dropout, attention_probs_dropout_prob=config.dropout,
-                      **{name: getattr(config, name) for name in SHAPE})
+        return BertConfig.from_pretrained(fetch_checkpoint(config.base_model), **dropout)
+    return BertConfig(vocab_size=vocab_size, **dropout, **{name: getattr(config, name) for name in SHAPE})
 
 # %% ../nbs/05_training.ipynb #7cc1995c
 @contextlib.contextmanager
