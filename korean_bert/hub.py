@@ -207,10 +207,11 @@ def _hub_errors(doing: str, # what fails, for the message
         kind = PermissionError if status in (401, 403) or why == "login" else ConnectionError
         raise kind(f"cannot {doing}: {advice}.\n{type(error).__name__}: {error}") from error
 
-# %% ../nbs/06_push_to_hub.ipynb #931aeecf
+# %% ../nbs/06_push_to_hub.ipynb #9ae91404
 def from_pretrained(name_or_folder: str | Path,              # a folder, or a model of the Hub `owner/name`
                     model_class: type = BertForPreTraining,  # or `BertForSequenceClassification`
                     num_labels: int | None = None,           # classes of a classifier; those of the checkpoint if not given
+                    dropout: float | None = None,            # of hidden states and attention weights; the checkpoint's if not given
                     dtype: str | None = None,                # precision, e.g. `mixed_bfloat16`; Keras's if not given
                     token: str | None = None,                # for a private model; the one you logged in with if not given
                     seed: int = 42,                          # of the weights that the checkpoint lacks
@@ -226,6 +227,8 @@ def from_pretrained(name_or_folder: str | Path,              # a folder, or a mo
     config = AutoConfig.from_pretrained(folder)
     if not isinstance(config, BertConfig):
         raise ValueError(f"{name_or_folder} must be a BERT checkpoint, got {config.model_type}")
+    if dropout is not None:
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
     options = {"num_labels": num_labels or config.num_labels} if model_class is BertForSequenceClassification else {}
     with seeded(seed):
         model = model_class(config, **options, dtype=dtype)
