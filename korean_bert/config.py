@@ -154,7 +154,7 @@ def load_config(path: str | Path,  # JSON file written by `save_config`
                          f"got {'unknown fields ' + ', '.join(unknown) if isinstance(values, dict) else type(values).__name__}")
     return PretrainConfig(**values)
 
-# %% ../nbs/00_setup.ipynb #e4a86de2
+# %% ../nbs/00_setup.ipynb #519f19a3
 PACKAGES = ["tensorflow", "jax", "keras", "transformers", "datasets", "tokenizers", "huggingface_hub", "numpy", "kss", "mecab-ko"]
 
 def ask_gpus(fields: str, # of `nvidia-smi --query-gpu`, e.g. `compute_cap`
@@ -166,6 +166,7 @@ def ask_gpus(fields: str, # of `nvidia-smi --query-gpu`, e.g. `compute_cap`
     answer = subprocess.run(query, capture_output=True, text=True)
     return answer.stdout.strip().splitlines() if answer.returncode == 0 else []
 
+# %% ../nbs/00_setup.ipynb #a34511b0
 def _version(package: str) -> str:
     try:
         return version(package)
