@@ -30,6 +30,7 @@ BOUNDS = {  # field: (lowest, highest), both allowed
     "seed": (0, 2**32 - 1), "num_proc": (1, 1024),
 }
 CHOICES = {"splitter": ("fast", "rules", "kss", "kss-mecab", "kss-punct", "kss-fast", "kss-pecab"),
+           "initialization": ("counts", "random"),
            "precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16")}
 
 # %% ../nbs/00_setup.ipynb #c2147bda
@@ -92,6 +93,7 @@ class PretrainConfig:
     intermediate_size: int = _field(3072, "width of the feed-forward layer")
     max_position_embeddings: int = _field(512, "longest input of the model, in tokens")
     dropout: float = _field(0.1, "dropout of hidden states and attention weights")
+    initialization: str = _field("counts", "first weights: counts (of the tokens and their neighbours) or random; not with base_model")
     # training
     train_batch_size: int = _field(32, "examples per step")
     gradient_accumulation_steps: int = _field(1, "steps whose gradients are averaged for one update")

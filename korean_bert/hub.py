@@ -55,10 +55,10 @@ def _describe_base(base_model: str | None) -> str | None: # its id, if it lies o
 # %% ../nbs/06_push_to_hub.ipynb #432e80ba
 def _verdict(validation: dict) -> str: # empty for a model that learned something
     "A warning, where the model does no better than one that looks at no context."
-    if validation["mlm_loss"] < validation["unigram_entropy"]:
+    if validation["mask_token_loss"] < validation["unigram_entropy"]:
         return ""
-    return ("> **시험 삼아 학습한 모델입니다 (a trial run).** 검증 손실이 낱말 빈도만 아는 기준보다 낮지 않습니다. "
-            "빈칸을 제대로 채우지 못하니 학습 코드를 확인하는 데에만 쓰세요.")
+    return ("> **시험 삼아 학습한 모델입니다 (a trial run).** `[MASK]`를 맞히는 검증 손실이 토큰의 빈도만 아는 기준보다 낮지 않습니다. "
+            "문맥을 읽지 못하니 학습 코드를 확인하는 데에만 쓰세요.")
 
 def _fill_mask_table(examples: list[dict]) -> str: # a Markdown table
     "What the model put into the gaps after training, right or wrong."
@@ -103,9 +103,10 @@ def _result_values(report: dict) -> dict[str, str]: # placeholder -> text
         **{f"{name}_{key}": f"{part[key]:,}" for name, part in [("train", train), ("validation", validation)] for key in ("documents", "pairs")},
         "vocab_size": f"{tokenizer['vocab_size']:,}", "unk_rate": f"{tokenizer['unk_rate']:.2%}", "single_char_rate": f"{tokenizer['single_char_rate']:.0%}",
         **{name: f"{tokenizer[name]:.2f}" for name in ("tokens_per_eojeol", "chars_per_token")},
-        **{name: f"{validation[name]:.3f}" for name in ("mlm_loss", "nsp_loss", "unigram_entropy")}, "nsp_entropy": f"{nsp_entropy:.3f}",
-        **{name: f"{validation[name]:.1%}" for name in ("mlm_accuracy", "nsp_accuracy", "majority_share")},
+        **{name: f"{validation[name]:.3f}" for name in ("mask_token_loss", "mlm_loss", "nsp_loss", "unigram_entropy", "copy_bound")}, "nsp_entropy": f"{nsp_entropy:.3f}",
+        **{name: f"{validation[name]:.1%}" for name in ("mask_token_accuracy", "nsp_accuracy", "majority_share")},
         "perplexity": f"{validation['perplexity']:,.1f}", "unigram_perplexity": f"{math.exp(validation['unigram_entropy']):,.1f}",
+        "bits_per_character": f"{validation['bits_per_character']:.2f}",
         "nsp_interval": "-".join(f"{p:.1%}" for p in low_high),
     }
 
@@ -117,8 +118,8 @@ def _card_data(report: dict, name: str, license: str, base: str | None) -> "hugg
     _, hub_id, _ = _describe_corpus(report["corpus"]["source"])
     results = [EvalResult(task_type=task, dataset_type=hub_id or "custom", dataset_name=f"{hub_id or 'own corpus'}, held-out documents",
                           dataset_split="validation", metric_type=metric, metric_value=round(report["validation"][key], 4), metric_name=label)
-               for task, metric, key, label in [("fill-mask", "perplexity", "perplexity", "MLM perplexity"),
-                                                ("fill-mask", "accuracy", "mlm_accuracy", "MLM accuracy"),
+               for task, metric, key, label in [("fill-mask", "perplexity", "perplexity", "MLM perplexity, every chosen token behind [MASK]"),
+                                                ("fill-mask", "accuracy", "mask_token_accuracy", "MLM accuracy, every chosen token behind [MASK]"),
                                                 ("text-classification", "accuracy", "nsp_accuracy", "NSP accuracy")]]
     return ModelCardData(language="ko", license=license, library_name="transformers", pipeline_tag="fill-mask", model_name=name,
                          base_model=base if base and "/" in base else None,

@@ -587,10 +587,11 @@ def mask_tokens(
     config, # mlm_prob, whole_word_mask
     rng: np.random.Generator, # of the batch
     most: int | None = None, # masked positions per example (P); None: `max_predictions` of seq_len
+    mask_share: float = 0.8, # of the chosen tokens, hidden behind [MASK]; half of the rest is left to see
 ) -> dict[str, np.ndarray]: # `input_ids` with masks; `masked_positions`, `masked_ids` (batch, P) int32, `weights` float32
     """Hide tokens for the masked language model: 80 % behind [MASK], 10 % behind a random token, 10 % left to see.
 
-    Positions are sorted; unused places at the end have weight 0. Source: BERT (Devlin et al., 2019), section 3.1.
+    Which tokens are chosen does not depend on mask_share. Positions are sorted; unused places at the end have weight 0. Source: BERT (Devlin et al., 2019), section 3.1.
     """
     vocabulary, most = _vocabulary(tokenizer), most or max_predictions(input_ids.shape[1], config)
     maskable = ~vocabulary.special[input_ids]
@@ -601,8 +602,8 @@ def mask_tokens(
     positions[~used] = 0
     masked_ids = np.where(used, np.take_along_axis(input_ids, positions, 1), 0).astype(np.int32)
     fate = rng.random(masked_ids.shape)
-    shown = np.where(fate < 0.8, tokenizer.mask_token_id, masked_ids)
-    shown = np.where(fate >= 0.9, rng.choice(vocabulary.ordinary, masked_ids.shape), shown)
+    shown = np.where(fate < mask_share, tokenizer.mask_token_id, masked_ids)
+    shown = np.where(fate >= (1 + mask_share) / 2, rng.choice(vocabulary.ordinary, masked_ids.shape), shown)
     hidden = input_ids.copy()
     hidden[np.nonzero(used)[0], positions[used]] = shown[used]
     return {"input_ids": hidden, "masked_positions": positions, "masked_ids": masked_ids,
@@ -690,6 +691,7 @@ class PretrainBatches:
         epoch: int = 0, # to begin with, when a run is resumed
         start: int = 0, # batch of that epoch to begin with
         steps: int | None = None, # batches in all, across epochs; None: to the end of the epoch
+        mask_share: float = 0.8, # of the chosen tokens, hidden behind [MASK], as in `mask_tokens`
         lengths: np.ndarray | None = None, # buckets to use, those of the training batches, say; None: the best
         **kwargs, # workers, use_multiprocessing, max_queue_size of PyDataset
     ):
@@ -698,6 +700,7 @@ class PretrainBatches:
             raise ValueError("expected pairs, got an empty dataset")
         self.pairs, self.tokenizer, self.config = pairs.with_format("arrow"), tokenizer, config
         self.training, self.epoch, self.start, self.steps, self._begun = training, epoch, start, steps, False
+        self.mask_share = mask_share
         tokens = np.concatenate([pc.list_value_length(part["input_ids"]).to_numpy()
                                  for part in self.pairs.select_columns("input_ids").iter(10_000)])
         self.lengths = bucket_lengths(tokens, config.block_size) if lengths is None else np.asarray(lengths)
@@ -752,7 +755,8 @@ class PretrainBatches:
         table, length = self.pairs[rows], int(self.lengths[self.bucket[rows].max()])
         ids, used = _pad(table["input_ids"], length, self.tokenizer.pad_token_id)
         masked = mask_tokens(ids, self.tokenizer, self.config,
-                             np.random.default_rng([self.config.seed, MASKS, epoch, index]))
+                             np.random.default_rng([self.config.seed, MASKS, epoch, index]),
+                             mask_share=self.mask_share)
         if not self.training:
             masked["weights"][repeated] = 0
         inputs = {"input_ids": masked["input_ids"], "token_type_ids": _pad(table["token_type_ids"], length, 0)[0],
