@@ -30,7 +30,7 @@ import regex
 log = logging.getLogger(__name__)
 
 # %% ../nbs/01_cleaning.ipynb #32b83305
-PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how packed files begin, whatever their name
+PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how packed files begin
 
 def _open(file: str) -> "pyarrow.NativeFile":
     "Open a file for reading bytes, unpacking gzip and Zstandard on the way."
@@ -62,7 +62,7 @@ def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
 
 # %% ../nbs/01_cleaning.ipynb #2ac55872
 def _read_csv(file: str, column: str) -> Iterator[str]:
-    "A column of a .csv or .tsv file as it stands there: `NA` and `2024-01-01` are strings like others."
+    "A column of a .csv or .tsv file as it stands there: `NA` and `2024-01-01` are strings."
     import pyarrow as pa
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
@@ -76,10 +76,11 @@ def _read_csv(file: str, column: str) -> Iterator[str]:
     with _open(file) as stream:
         yield from (text for batch in open_csv(
             stream,
-            ReadOptions(block_size=32 << 20, use_threads=False),  # a row must fit; one thread counts rows
+            ReadOptions(block_size=32 << 20, use_threads=False),  # a row fits; one thread counts
             ParseOptions(delimiter="\t" if tabs else ",", quote_char=not tabs and '"',
                          newlines_in_values=not tabs),
-            ConvertOptions(include_columns=[column], column_types={column: pa.string()}, null_values=[]),
+            ConvertOptions(include_columns=[column], column_types={column: pa.string()},
+                           null_values=[]),
         ) for text in batch.column(0).to_pylist())
 
 # %% ../nbs/01_cleaning.ipynb #a1901f31
@@ -125,21 +126,23 @@ def _find_way(value: object, name: str) -> str | None:
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _read_json(file: str, column: str) -> Iterator[str | None]:
-    "The strings of a column of a .json or .jsonl file, or at the end of a way of keys such as `data.text`."
+    "The strings of a column of a .json or .jsonl file, or at the end of a way such as `data.text`."
     first, found = None, False
     for number, row in enumerate(_parse_json(file), 1):
         if number == 1:
-            first, way = row, [column] if isinstance(row, dict) and column in row else column.split(".")
+            first, whole = row, isinstance(row, dict) and column in row
         found = found or isinstance(row, dict) and column in row
-        for text in _follow(row, way):
+        for text in _follow(row, [column] if whole else column.split(".")):
             if not isinstance(text, str | None):
-                raise ValueError(f"column {column!r} must hold strings, got {type(text).__name__} in row {number}")
+                raise ValueError(f"column {column!r} must hold strings, "
+                                 f"got {type(text).__name__} in row {number}")
             found = found or text is not None
             yield text and LONE_SURROGATE.sub("", text)
     if first is not None and not found:
         names = ", ".join(first) if isinstance(first, dict) else type(first).__name__
         way = _find_way(first, column)
-        raise ValueError(f"it has no column {column!r}, got {names}" + (f"; it lies deeper: {way!r}" if way else ""))
+        deeper = f"; it lies deeper: {way!r}" if way else ""
+        raise ValueError(f"it has no column {column!r}, got {names}{deeper}")
 
 # %% ../nbs/01_cleaning.ipynb #1ca4313d
 def _read_parquet(file: str, column: str) -> Iterator[str | None]:
@@ -148,10 +151,11 @@ def _read_parquet(file: str, column: str) -> Iterator[str | None]:
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(file) as table:
-        if column not in table.schema_arrow.names:
-            raise ValueError(f"it has no column {column!r}, got {', '.join(table.schema_arrow.names)}")
-        kind = table.schema_arrow.field(column).type
-        if not str(getattr(kind, "value_type", kind)) in ("string", "large_string", "string_view", "null"):
+        schema, kinds = table.schema_arrow, ("string", "large_string", "string_view", "null")
+        if column not in schema.names:
+            raise ValueError(f"it has no column {column!r}, got {', '.join(schema.names)}")
+        kind = schema.field(column).type
+        if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in kinds:
             raise ValueError(f"column {column!r} must hold strings, got {kind}")
         for batch in table.iter_batches(1000, columns=[column]):
             yield from batch.column(0).to_pylist()
@@ -168,7 +172,7 @@ def _kind(file: str) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #e9a81bc1
 def _resolve(source: str) -> tuple[Path, str]:
-    "Split a path into what exists, whatever form its Hangul has on disk, and the rest: a pattern or nothing."
+    "Split a path into what exists, in any form of its Hangul, and the rest: a pattern or nothing."
     path = Path(source).expanduser()
     here, rest = Path(path.anchor), list(path.parts[bool(path.anchor):])
     while rest:
@@ -184,12 +188,12 @@ def _resolve(source: str) -> tuple[Path, str]:
 
 # %% ../nbs/01_cleaning.ipynb #d2afef79
 def _list_files(source: str) -> tuple[list[str], int]:
-    "What a path, a folder or a pattern names, without what is hidden, and the number of hidden files."
+    "What a path, a folder or a pattern names but for what is hidden, and the number of that."
     here, pattern = _resolve(source)
-    if pattern:
+    if pattern or not source:  # glob leaves out what is hidden
         forms = {unicodedata.normalize(form, pattern) for form in ("NFC", "NFD")}
         found = {name for form in forms for name in glob.glob(form, root_dir=here, recursive=True)}
-        return sorted(str(here / name) for name in found if glob.has_magic(pattern)), 0
+        return sorted(str(here / name) for name in found), 0
     if not here.is_dir():
         return [str(here)], 0
     files, hidden = [], 0
@@ -201,7 +205,7 @@ def _list_files(source: str) -> tuple[list[str], int]:
 
 # %% ../nbs/01_cleaning.ipynb #eeaef96a
 def _find_files(source: str) -> tuple[list[str], dict[str, int]]:
-    "The files to read that a path, a folder or a pattern names, and how many of what sort are passed over."
+    "The files to read that `source` names, and how many of what sort are passed over."
     named, hidden = _list_files(source)
     files, passed_over, unknown = [], Counter({"hidden": hidden}), set()
     for file in named:
@@ -217,7 +221,8 @@ def _find_files(source: str) -> tuple[list[str], dict[str, int]]:
     if not files and passed_over["empty"]:
         raise ValueError(f"{source!r} is empty: expected at least one document")
     if not files and unknown:
-        raise ValueError(f"cannot read {', '.join(sorted(unknown))} in {source!r}: expected {', '.join(READERS)}")
+        raise ValueError(f"cannot read {', '.join(sorted(unknown))} in {source!r}: "
+                         f"expected {', '.join(READERS)}")
     return files, {sort: n for sort, n in passed_over.items() if n}
 
 # %% ../nbs/01_cleaning.ipynb #879f2937
@@ -233,10 +238,10 @@ def _find_encoding(file: str) -> str | None:
                 break
         else:
             return None
-    advice = "Expected documents in UTF-8; it is converted by: iconv -f {} -t utf-8 old.txt > new.txt"
+    advice = "Expected UTF-8; it is converted by: iconv -f {} -t utf-8 old.txt > new.txt"
     if mark:
         return "it begins with the byte order mark of UTF-16. " + advice.format("utf-16")
-    rare = re.sub("[\0-\x7f]", "", sample.decode("cp949", "replace"))  # chance gives Hanja and gaps too
+    rare = re.sub("[\0-\x7f]", "", sample.decode("cp949", "replace"))
     if len(re.findall("[가-힣]", rare)) > 0.75 * len(rare):
         return "it is in CP949. " + advice.format("cp949")
     return f"it is not in UTF-8: {reason}"
@@ -244,7 +249,7 @@ def _find_encoding(file: str) -> str | None:
 # %% ../nbs/01_cleaning.ipynb #a8f3711d
 @contextmanager
 def _naming(file: str) -> Iterator[None]:
-    "Make whatever a reader raises a ValueError that names the file, and its encoding where that is the reason."
+    "Make what a reader raises a ValueError that names the file, and its encoding if that is why."
     try:
         yield
     except Exception as error:  # of a different kind for each reader
@@ -265,36 +270,40 @@ def _read_documents(files: list[tuple], column: str, lines: bool, rules: int) ->
 
 # %% ../nbs/01_cleaning.ipynb #bb32816d
 def _check_text(files: list[str]) -> None:
-    "Refuse tables that are named .txt, and tell of files without empty lines: each is one document."
+    "Refuse tables that are named .txt, and tell of files without empty lines, each one document."
     whole = {}
     for file in files:
         with _naming(file), _open_text(file) as lines:
             head = list(islice(lines, 1000))
         tabs = {line.count("\t") for line in head}
-        if len(head) > 1 and len(tabs) == 1 and tabs != {0} and not any(line.startswith("\t") for line in head):
-            raise ValueError(f"{file!r} is a table with tabs between {', '.join(head[0].split(chr(9)))!r}: "
+        indented = any(line.startswith("\t") for line in head)
+        if len(head) > 1 and len(tabs) == 1 and tabs != {0} and not indented:
+            names = ", ".join(head[0].strip().split("\t"))
+            raise ValueError(f"{file!r} is a table with tabs between {names!r}: "
                              "rename it to .tsv and name the column that holds the text")
         if len(head) > 1 and not any(BLANK.fullmatch(line) for line in head):
             whole[file] = len(head)
-    if whole:
-        log.warning("%d of %d .txt files have no empty line, so each is one document: %s with %d lines or more. "
-                    "Where every line is a document, use load_corpus(..., lines=True)",
+    if whole and (len(files) == 1 or max(whole.values()) >= 20):
+        log.warning("%d of %d .txt files have no empty line among the first 1000, so each is one "
+                    "document: %s, %d lines. If every line is one: load_corpus(..., lines=True)",
                     len(whole), len(files), max(whole, key=whole.get), max(whole.values()))
 
 # %% ../nbs/01_cleaning.ipynb #a05c56ee
-RULES = 1  # raise it when a reader changes: what `datasets` keeps of earlier readings is then read anew
+RULES = 1  # raise it when a reader changes: what `datasets` keeps from earlier is then read anew
 
-def _read_files(files: list[str], column: str, lines: bool, cache_dir: str | None) -> "datasets.Dataset":
+def _read_files(files: list[str], column: str, lines: bool,
+                cache_dir: str | None) -> "datasets.Dataset":
     "Read files into a column `text`; unchanged files are read from the cache of `datasets`."
     from datasets import Dataset, Features, Value
 
     if not lines:
         _check_text([file for file in files if _kind(file) == ".txt"])
-    states = [(os.path.abspath(file), os.path.getsize(file), os.stat(file).st_mtime_ns) for file in files]
+    states = [(os.path.abspath(f), os.path.getsize(f), os.stat(f).st_mtime_ns) for f in files]
     try:
         return Dataset.from_generator(
             _read_documents, features=Features({"text": Value("string")}), cache_dir=cache_dir,
-            gen_kwargs={"files": states, "column": column, "lines": lines, "rules": RULES}, writer_batch_size=100)
+            gen_kwargs={"files": states, "column": column, "lines": lines, "rules": RULES},
+            writer_batch_size=100)  # documents may be long
     except Exception as error:
         raise error.__cause__ if isinstance(error.__cause__, ValueError) else error
 
@@ -304,8 +313,9 @@ def _read_hub(source: str, split: str, cache_dir: str | None) -> "datasets.Datas
     from datasets import load_dataset
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", source) or _kind(source) in READERS:
-        raise FileNotFoundError(f"no file at {source!r}: expected 'sample', a Hub data set 'owner/name[:config]', "
-                                f"or a file, folder or pattern of {', '.join(READERS)}")
+        raise FileNotFoundError(
+            f"no file at {source!r}: expected 'sample', a Hub data set 'owner/name[:config]', "
+            f"or a file, folder or pattern of {', '.join(READERS)}")
     name, _, config = source.partition(":")
     try:
         return load_dataset(name, config or None, split=split, cache_dir=cache_dir)
@@ -313,18 +323,21 @@ def _read_hub(source: str, split: str, cache_dir: str | None) -> "datasets.Datas
         raise
     except Exception as error:
         raise ConnectionError(
-            f"cannot load {source!r} from the Hugging Face Hub: {type(error).__name__}: {error}. Check the name "
-            "and the network; without a network use 'sample' or a file of your own") from error
+            f"cannot load {source!r} from the Hugging Face Hub: {type(error).__name__}: {error}. "
+            "Check the name and the network; without a network use 'sample' or a file of your own"
+        ) from error
 
 def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "datasets.Dataset":
     "Rename the column of the text to `text`, the other columns staying beside it."
     if column not in corpus.column_names:
-        raise ValueError(f"{source!r} has no column {column!r}, got {', '.join(corpus.column_names)}")
-    if (kind := getattr(corpus.features[column], "dtype", "nested")) not in ("string", "large_string"):
+        names = ", ".join(corpus.column_names)
+        raise ValueError(f"{source!r} has no column {column!r}, got {names}")
+    kind = getattr(corpus.features[column], "dtype", "nested")
+    if kind not in ("string", "large_string"):
         raise ValueError(f"column {column!r} of {source!r} must hold strings, got {kind}")
-    if column == "text":
-        return corpus
-    return corpus.remove_columns([c for c in ["text"] if c in corpus.column_names]).rename_column(column, "text")
+    if column != "text" and "text" in corpus.column_names:
+        corpus = corpus.remove_columns("text")
+    return corpus if column == "text" else corpus.rename_column(column, "text")
 
 # %% ../nbs/01_cleaning.ipynb #f4c3ef7b
 def _describe_files(files: list[str], passed_over: dict[str, int]) -> dict:
@@ -338,26 +351,27 @@ def _find_commit(corpus: "datasets.Dataset") -> str | None:
     return found and found[1]
 
 # %% ../nbs/01_cleaning.ipynb #63e7ad18
-def load_corpus(source: str,               # `sample`, a Hub data set `owner/name[:config]`, or a file, folder or pattern
-                split: str = "train",      # split of a Hub data set
-                text_column: str = "text", # column of the text; in JSON also the way to it: `data.paragraphs.context`
-                lines: bool = False,       # every line of a .txt file is a document, not every paragraph
-                cache_dir: str | None = None, # folder for what is read; that of `datasets` if not given
-               ) -> "datasets.Dataset":    # a document a row, in `text`; beside it the other columns of the Hub
-    "Read a corpus from the Hub or from .txt (documents end at empty lines), .jsonl, .json, .csv, .tsv or .parquet files."
+def load_corpus(
+    source: str | Path,        # `sample`, a Hub id `owner/name[:config]`, file, folder or pattern
+    split: str = "train",      # split of a Hub data set
+    text_column: str = "text", # holds the text; in JSON also a way to it: `data.paragraphs.context`
+    lines: bool = False,       # every line of a .txt file is a document, not every paragraph
+    cache_dir: str | Path | None = None, # folder for what is read; that of `datasets` if not given
+) -> "datasets.Dataset":       # a document a row, in `text`; the Hub's other columns stay beside it
+    "Read a corpus from the Hub or from .txt (documents end at empty lines), .jsonl, .csv … files."
     from datasets import load_dataset
 
-    source = os.fspath(source)
+    source, place = os.fspath(source), {"cache_dir": cache_dir and os.fspath(cache_dir)}
     if source == "sample":
-        facts, corpus = {"source": "sample"}, load_dataset("json", data_files=str(SAMPLE), split="train", cache_dir=cache_dir)
-        corpus = _name_text(corpus, source, text_column)
+        corpus = load_dataset("json", data_files=str(SAMPLE), split="train", **place)
+        corpus, facts = _name_text(corpus, source, text_column), {"source": "sample"}
     elif (found := _find_files(source))[0]:
         facts = _describe_files(*found)
-        log.log(logging.WARNING if facts["passed_over"] else logging.INFO, "%s: read %s, passed over %s",
-                source, facts["files"], facts["passed_over"] or "nothing")
-        corpus = _read_files(found[0], text_column, lines, cache_dir)
+        log.log(logging.WARNING if found[1] else logging.INFO, "%s: read %s, passed over %s",
+                source, facts["files"], found[1] or "nothing")
+        corpus = _read_files(found[0], text_column, lines, **place)
     else:
-        corpus = _name_text(_read_hub(source, split, cache_dir), source, text_column)
+        corpus = _name_text(_read_hub(source, split, **place), source, text_column)
         facts = {"source": "hub", "id": source, "split": split, "revision": _find_commit(corpus)}
     if len(corpus) == 0:
         raise ValueError(f"{source!r} is empty: expected at least one document")
@@ -365,9 +379,10 @@ def load_corpus(source: str,               # `sample`, a Hub data set `owner/nam
     return corpus
 
 # %% ../nbs/01_cleaning.ipynb #741c6b70
-def describe_corpus(corpus: "datasets.Dataset", # from `load_corpus`, or made of it by `map`, `select` or `save_to_disk`
-                   ) -> dict: # `source` (hub, files, sample or unknown) and what is known of it; never a path
-    "Tell what a corpus was read from: the Hub's data set and its commit, or the kinds and number of files."
+def describe_corpus(
+    corpus: "datasets.Dataset", # from `load_corpus`, or made of it by `map`, `select` …
+) -> dict: # `source` (hub, files, sample or unknown) and what is known of it; never a path
+    "Tell what a corpus was read from: a data set of the Hub and its commit, or files."
     try:
         return json.loads(corpus.info.description)
     except ValueError:
@@ -379,16 +394,16 @@ SPELLED = {
     **dict.fromkeys("‘’‚‛′´｀〈〉「」｢｣", "'"), **dict.fromkeys("“”„‟″《》≪≫『』«»", '"'),
     **dict.fromkeys("ㆍ․‧・･•∙⋅⦁◦ᆞᆢ", "·"), **dict.fromkeys("‐‑‒–—―−─━", "-"),
     **dict.fromkeys("∼〜～", "~"), **dict.fromkeys("【〔", "["), **dict.fromkeys("】〕", "]"),
-    **dict.fromkeys("⁄∕", "/"), **dict.fromkeys("∣│┃", "|"), "∶": ":", "∗": "*", "⋯": "...", "˚": "°",
-    "。": ".", "、": ",", "\t": " ", "\u3164": "",  # the filler of Hangul
+    **dict.fromkeys("⁄∕", "/"), **dict.fromkeys("∣│┃", "|"), "∶": ":", "∗": "*", "⋯": "...",
+    "˚": "°", "。": ".", "、": ",", "\t": " ", "\u3164": "",  # the filler of Hangul
     **dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"),
 }
 
 # %% ../nbs/01_cleaning.ipynb #de8c7a3e
-UNREADABLE = regex.compile(r"[\p{Cn}\p{Co}\u2500-\u259F\uFFFC\uFFFD]")  # unassigned, private, drawn lines, �
+UNREADABLE = regex.compile(r"[\p{Cn}\p{Co}\u2500-\u259F\uFFFC\uFFFD]")  # private, drawn lines, �
 
 def _spell(char: str) -> str:
-    "The compatibility spelling of a character that has one, else itself; REMOVED where nobody can read it."
+    "The compatibility spelling of a character that has one, else itself, or REMOVED if unreadable."
     tag, *codes = unicodedata.decomposition(char).split() or [""]
     if tag in ("<super>", "<fraction>"):  # 10³ is not 103, 2½ is not 21/2
         return char
@@ -401,10 +416,11 @@ def _spell(char: str) -> str:
     return f"({plain})" if tag == "<circle>" else plain
 
 # %% ../nbs/01_cleaning.ipynb #80c164c3
-STRAY = regex.compile(r"(?V1)[\p{M}&&\p{Script=Inherited}]|[\u302E\u302F]")  # accents alone, tones of old Hangul
+# Accents that composed with nothing, and the tone marks of old Hangul
+STRAY = regex.compile(r"(?V1)[\p{M}&&\p{Script=Inherited}]|[\u302E\u302F]")
 
 def _map_char(char: str) -> str:
-    "What becomes of a character outside ASCII and Hangul syllables: itself, another spelling, nothing or REMOVED."
+    "What becomes of a character neither ASCII nor Hangul: itself, a spelling, nothing or REMOVED."
     if char == REMOVED or char in SPELLED:
         return SPELLED.get(char, char)
     kind, name = unicodedata.category(char), unicodedata.name(char, "")
@@ -412,7 +428,7 @@ def _map_char(char: str) -> str:
         return " "
     if kind in ("Cc", "Cf", "Cs") or STRAY.match(char):  # controls, joiners, lone surrogates
         return ""
-    if re.match("HANGUL (?:CHO|JUNG|JONG)SEONG ", name):  # a conjoining jamo that composed with nothing
+    if re.match("HANGUL (?:CHO|JUNG|JONG)SEONG ", name):  # a jamo that composed with nothing
         try:
             letter = unicodedata.lookup("HANGUL LETTER " + name.split(" ", 2)[2])
         except KeyError:
@@ -422,15 +438,17 @@ def _map_char(char: str) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #8e2cbd0d
 WHOLE = regex.compile(r"""
-    \p{Regional_Indicator}{2}                                               # 🇰🇷
-  | \p{Extended_Pictographic}[\p{EMod}\uFE0F]?+[\U000E0020-\U000E007F]*+    # 👍🏽 ❤️ and flags of regions
-    (?:\u200D\p{Extended_Pictographic}[\p{EMod}\uFE0F]?+)*+                 # joined: 👨‍👩‍👧
-  | \p{EMod} | \A\uFE0F?\u20E3                                              # a skin tone alone; what makes 1 a key: 1️⃣
-  | [\u1100-\u115E\uA960-\uA97C][\u1161-\u11A7\uD7B0-\uD7C6][\u11A8-\u11FF\uD7CB-\uD7FB]?+  # old Hangul: ᄒᆞᆫ
-  | \A[\u11C3-\u11FF\uD7CB-\uD7FB]                                          # an old final under a syllable: 듀ᇰ
+    \p{Regional_Indicator}{2}                                          # 🇰🇷
+  | \p{Extended_Pictographic}[\p{EMod}\uFE0F]?+                        # 👍🏽 ❤️
+    [\U000E0020-\U000E007F]*+                                          # flags of regions
+    (?:\u200D\p{Extended_Pictographic}[\p{EMod}\uFE0F]?+)*+            # joined: 👨‍👩‍👧
+  | \p{EMod} | \A\uFE0F?\u20E3                                         # a skin tone; the key of 1️⃣
+  | [\u1100-\u115E\uA960-\uA97C][\u1161-\u11A7\uD7B0-\uD7C6]          # old Hangul: ᄊᆞ
+    [\u11A8-\u11FF\uD7CB-\uD7FB]?+                                     # and ᄒᆞᆫ
+  | \A[\u11C3-\u11FF\uD7CB-\uD7FB]                                    # its final under 듀: 듀ᇰ
 """, regex.VERBOSE)
-RARE = re.compile(r"[^\n -~가-힣][^\n -~가-힣]*")  # a set at the start, not a repeat, is searched for three times as fast
-LONE_KEYCAP = re.compile("(?<![0-9#*])(?<![0-9#*]\uFE0F)\uFE0F?\u20E3")  # its digit stands outside the run
+RARE = re.compile(r"[^\n -~가-힣][^\n -~가-힣]*")  # a set is searched for faster than its repeat
+LONE_KEYCAP = re.compile("(?<![0-9#*])(?<![0-9#*]\uFE0F)\uFE0F?\u20E3")  # its digit is no rare one
 
 class _CharMap(dict):
     "A table for `str.translate` that asks `_map_char` once for each character it meets."
@@ -453,30 +471,33 @@ def _map_run(run: str) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #d684543c
 TAGS = {  # what an HTML element leaves where its tags stood
-    **dict.fromkeys("""a abbr acronym applet area audio b base basefont bdi bdo bgsound big blink canvas cite code col
-        colgroup data datalist del dfn em embed font i img input ins kbd link map mark marquee meta meter nobr noembed
-        noframes noscript object output param picture progress q rb rp rt rtc ruby s samp script slot small source span
-        strike strong style sub sup svg template time track tt u var video wbr""".split(), ""),
+    **dict.fromkeys("""
+        a abbr acronym applet area audio b base basefont bdi bdo bgsound big blink canvas cite
+        code col colgroup data datalist del dfn em embed font i img input ins kbd link map mark
+        marquee meta meter nobr noembed noframes noscript object output param picture progress q
+        rb rp rt rtc ruby s samp script slot small source span strike strong style sub sup svg
+        template time track tt u var video wbr""".split(), ""),
     **dict.fromkeys("button iframe label option select td textarea th".split(), " "),
-    **dict.fromkeys("""address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset
-        figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li listing main
-        menu menuitem nav ol optgroup p plaintext pre search section summary table tbody tfoot thead title tr ul
-        xmp""".split(), "\n"),
+    **dict.fromkeys("""
+        address article aside blockquote body br caption center dd details dialog dir div dl dt
+        fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header
+        hgroup hr html legend li listing main menu menuitem nav ol optgroup p plaintext pre
+        search section summary table tbody tfoot thead title tr ul xmp""".split(), "\n"),
 }
-PREFIXES = set("o v w m x st1 svg xml xsl html xhtml mml fb g dc rdf".split())  # of elements such as <o:p>
+PREFIXES = set("o v w m x st1 svg xml xsl html xhtml mml fb g dc rdf".split())  # as in <o:p>
 
 # %% ../nbs/01_cleaning.ipynb #b19823b3
+BARE = ("nowrap|disabled|checked|selected|readonly|required|multiple|hidden|async|defer|controls|"
+        "open|autoplay|loop|muted|noshade|compact|reversed|ismap|novalidate|autofocus|default")
 MARKUP = re.compile(r"""
     <!--(?:[^<-]++|-(?!->)|<(?!!--))*+-->
   | <!\[CDATA\[ (?P<data>(?:[^]<]++|\](?!\]>)|<(?!!\[CDATA\[))*+) \]\]>
   | <(?P<code>script|style)(?:\s[^<>]*+)?>(?:[^<]++|<(?!/?(?:script|style)\b))*+</(?P=code)\s*+>
   | <(?:!DOCTYPE\b|\?xml\b|!\[(?:end)?if\b)[^<>]*+> | <(?P<url>\0)>
   | </?(?P<name>[a-z][a-z0-9]*+(?::[a-z]\w*+)?)
-    (?: \s++ (?=[a-z_:@][\w:.@-]++\s*=                                       # an attribute with a value, or without:
-             |(?:nowrap|disabled|checked|selected|readonly|required|multiple|hidden|async|defer|controls|autoplay|loop
-                |muted|noshade|compact|reversed|ismap|open|novalidate|allowfullscreen|autofocus|itemscope|default)\b)
+    (?: \s++ (?: (?=[a-z_:@][\w:.@-]++\s*=) | (?=(?:BARE)\b) )    # attributes, bare ones too
         (?: (?:"[^"<]*+"|'[^'<]*+'|[^<>"'])*+ | [^<>]*+ ) )? \s*+ /?>
-""", re.VERBOSE | re.IGNORECASE | re.ASCII)
+""".replace("BARE", BARE), re.VERBOSE | re.IGNORECASE | re.ASCII)
 
 def _drop_markup(found: re.Match) -> str:
     "What stays of a comment, a tag or a section of code; all of it where it is no HTML."
@@ -486,7 +507,7 @@ def _drop_markup(found: re.Match) -> str:
     return found["data"] or found["url"] or (" " if found["code"] else "")
 
 # %% ../nbs/01_cleaning.ipynb #945f34f9
-AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)++", re.IGNORECASE)  # &amp;amp;lt; was escaped three times
+AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)++", re.IGNORECASE)  # &amp;amp;lt;
 ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9A-Fa-f]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 def _drop_entity(found: re.Match) -> str:
@@ -499,16 +520,19 @@ def _strip_markup(text: str) -> str:
     return ENTITY.sub(_drop_entity, AMPERSAND.sub("&", MARKUP.sub(_drop_markup, text)))
 
 # %% ../nbs/01_cleaning.ipynb #26abf055
-PARTICLES = "은|는|이|가|을|를|의|에|에서|에게|와|과|도|만|로|으로|까지|부터|이다|입니다|이며|이고|라는|이라는|에는|에서는"
+PARTICLES = ("은|는|이|가|을|를|의|에|에서|에게|와|과|도|만|로|으로|까지|부터|이다|입니다|이며|이고|"
+             "라는|이라는|에는|에서는")
 URL = re.compile(r"""
     (?: (?:https?|ftp):[\\/]{2,4} | (?<![A-Za-z0-9_.])www\. ) (?=\w|\[)
-    (?: [\w.%+!~*:;=&$-]++@ )*+                                            # user:password
-    (?: L++ | - | (?<=[/.@\\])[가-힣][\w-]*+(?=\.\w) | (?<=\.)(?:한국|삼성|닷컴|닷넷) | \.(?=\w) | \[[0-9a-f:.]++\] )*+
-    (?: :\d++ )?+                                                          # port
-    (?: \\?[/?#] (?: (?:L|[!#$%*+,./:;=?@^|~·\0-])++ | \\(?:[/?&=#]|u[0-9a-f]{4})  # path in any script
-        | &(?!(?:amp;)*+(?!amp;)(?:\#\w++|[a-z]++\d*+);)                   # but for entities: they are text
-        | \([^\s()]*+\) | \[\w*+\](?==) | [가-힣]++(?=[_/=%-])
-        | (?<=[/?#=&_+%~:-])(?!(?:P)(?![가-힣]))[가-힣]++ )*+ )?+           # in Hangul, but no particle
+    (?: [\w.%+!~*:;=&$-]++@ )*+                                      # user:password
+    (?: L++ | - | \.(?=\w) | \[[0-9a-f:.]++\]                        # host
+        | (?<=[/.@\\])[가-힣][\w-]*+(?=\.\w) | (?<=\.)(?:한국|삼성|닷컴|닷넷) )*+
+    (?: :\d++ )?+                                                    # port
+    (?: \\?[/?#] (?: (?:L|[!#$%*+,./:;=?@^|~·\0-])++                 # path in any script
+        | \\(?:[/?&=#]|u[0-9a-f]{4}) | \([^\s()]*+\) | \[\w*+\](?==)
+        | &(?!(?:amp;)*+(?!amp;)(?:\#\w++|[a-z]++\d*+);)             # but an entity is text
+        | [가-힣]++(?=[_/=%-])                                       # in Hangul, but no particle
+        | (?<=[/?#=&_+%~:-])(?!(?:P)(?![가-힣]))[가-힣]++ )*+ )?+
 """.replace("L", r"[^\W가-힣ㄱ-ㆎ]").replace("P", PARTICLES), re.VERBOSE | re.IGNORECASE)
 
 def _drop_url(found: re.Match) -> str:
@@ -540,33 +564,38 @@ def _close_gap(found: re.Match) -> str:
     "Tidy brackets and separators around what was removed."
     if found[0].strip(" ") in ("(", ")", "[", "]"):  # by far the most: an ordinary bracket
         return found[0]
-    parts = re.split(r"([()\[\]])", _drop_empty_pairs(found[0]))
-    parts.append(found.string[found.end():found.end() + 1])  # what follows the gap
+    gap, after = _drop_empty_pairs(found[0]), found.string[found.end():found.end() + 1]
+    if gap == " " and found[0][-1] in PAIRS.values() and "가" <= after <= "힣":  # 시안 (西安)을
+        return ""
+    parts = [*re.split(r"([()\[\]])", gap), after]
     for i in range(0, len(parts) - 1, 2):
         part, before, after = parts[i], parts[i - 1] if i else "", parts[i + 1]
-        if before in PAIRS and set(part) & set(",;·/\0") or after in PAIRS.values() and set(part) & set(",\0"):
+        opens, closes = before in PAIRS, after in PAIRS.values()
+        if opens and set(part) & set(",;:·/\0") or closes and set(part) & set(",\0"):
             parts[i] = ""
         elif REMOVED in part:
             mark = part.replace(REMOVED, "").strip(" ")[:1]
-            parts[i] = mark + (" " if (" " in part or not mark) and (not after or after not in ".!?") else "")
+            spaced = (" " in part or not mark) and (not after or after not in ".!?")
+            parts[i] = mark + " " * spaced
     return "".join(parts[:-1])
 
 # %% ../nbs/01_cleaning.ipynb #6225e6bb
-LABEL = re.compile(r"([(,;] ?)[\w -]{1,20}: ?(?=\0[ \0]*+[,;)])")                     # (러시아어: Москва)
-QUOTES = re.compile(r"([\"'])(?<![\w\"'.,!?].) ?\0[ \0]*+\1")                         # "https://a.com"
-HOLE = regex.compile(r"[(\[,] ?[,;)\]]")                                              # a gap that came with the text
+LABEL = re.compile(r"([(,;] ?)[\w -]{1,20}: ?(?=\0[ \0]*+[,;)])")  # (러시아어: Москва)
+QUOTES = re.compile(r"([\"'])(?<![\w\"'.,!?].) ?\0[ \0]*+\1")      # "https://a.com"
+HOLE = regex.compile(r"[(\[,] ?[,;)\]]")                           # a gap that came with the text
 
 def _fill_gaps(text: str) -> str:
-    "Close what removals left open: empty brackets and quotes, separators without neighbours, labels without text."
+    "Close what removals left open: brackets and quotes, separators and labels without text."
     if REMOVED in text:
         text = LABEL.sub(r"\1", QUOTES.sub("", text))
     return GAP.sub(_close_gap, text)
 
 # %% ../nbs/01_cleaning.ipynb #363088f4
-FOREIGN = ("\u0400-\u10FF\u1200-\u1CFF\u2C80-\u2DFF\u3005-\u3007\u3040-\u312F\u31A0-\u31FF\u3400-\u4DBF\u4E00-\uA95F"
-           "\uA980-\uABFF\uF900-\uFAFF\uFB1D-\uFDFF\uFE70-\uFEFC\U00020000-\U0003FFFF")  # letters, neither Latin nor Greek
+FOREIGN = (  # letters that are neither Latin nor Greek nor Hangul
+    "\u0400-\u10FF\u1200-\u1CFF\u2C80-\u2DFF\u3005-\u3007\u3040-\u312F\u31A0-\u31FF\u3400-\u4DBF"
+    "\u4E00-\uA95F\uA980-\uABFF\uF900-\uFAFF\uFB1D-\uFDFF\uFE70-\uFEFC\U00020000-\U0003FFFF")
 GLOSSES = [re.compile(rf"{bracket}[^()\[\]\n{FOREIGN}]*+[{FOREIGN}][^()\[\]\n]*+[)\]]?+")
-           for bracket in (r"\(", r"\[")]  # two patterns, since one that begins with a letter is searched for faster
+           for bracket in (r"\(", r"\[")]  # a first letter is searched for faster than a set
 PIECE = re.compile(r"[^,;:/·()\[\]]+(?=([,;:/·)\]])?)")
 READABLE, STRANGE = re.compile(rf"[^\W_{FOREIGN}]"), re.compile(rf"[{FOREIGN}]")
 
@@ -581,7 +610,7 @@ def _drop_gloss(found: re.Match) -> str:
 REPEAT = re.compile(r"(.)\1\1\1+")
 
 def _shorten(found: re.Match) -> str:
-    "Two of a character that stands four times or more, three full stops; what counts something stays as it is."
+    "Two of a character that stands four times or more, three full stops; what counts stays."
     char, run = found[1], found[0]
     if char.isalnum() and not ("가" <= char <= "힣" or "ㄱ" <= char <= "ㆎ") or "🇦" <= char <= "🇿":
         return run  # letters and digits, and the letters of flags
@@ -591,7 +620,7 @@ def _shorten(found: re.Match) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #01f3c259
 SPACES, LINES, SYMBOLS = re.compile("  +"), re.compile(" ?\n[ \n]*"), re.compile(r"[^\w\s]|_")
-# A removal between words is only a space; those beside separators, brackets and quotes wait for _fill_gaps
+# A removal between words is only a space; those beside separators and brackets wait for _fill_gaps
 BETWEEN_WORDS = re.compile(r"\0(?<![,;:·/(\[\"']\0)(?<![,;:·/(\[\"'] \0)(?! ?[,;:·/)\]\"'.!?\0])")
 
 def _clean_chars(text: str) -> str:
@@ -609,7 +638,7 @@ def _clean_chars(text: str) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #0cd1f406
 def _clean_structure(text: str) -> str:
-    "Take URLs, markup and glosses out and fill the gaps; the tests before each are what makes clean text fast."
+    "Take URLs, markup and glosses out and fill the gaps; the tests before each make it fast."
     if "//" in text or "\\" in text or "ww." in text or "WW." in text:
         text = URL.sub(_drop_url, text)
     if "<" in text or "&" in text:
@@ -625,9 +654,10 @@ _MAX_ROUNDS = 8
 
 def clean_text(text: str, # any text
               ) -> str:   # clean text; paragraphs are separated by one line break
-    """Clean Korean web text: what can be read stays; markup, URLs and glosses in brackets go without leaving holes.
+    """Clean Korean web text: what can be read stays; markup, URLs and glosses go without a hole.
 
-    The rules of KcBERT (https://github.com/Beomi/KcBERT) with their defects mended. Idempotent, and linear in the length.
+    The rules of KcBERT (https://github.com/Beomi/KcBERT) with their defects mended. Idempotent,
+    and linear in the length of the text.
     """
     for _ in range(_MAX_ROUNDS):
         text = _clean_chars(text)
@@ -635,7 +665,7 @@ def clean_text(text: str, # any text
         if tidied == text:
             return text
         text = tidied
-    return _clean_chars(SYMBOLS.sub(" ", text))  # wrapped in itself on purpose: without symbols nothing can nest
+    return _clean_chars(SYMBOLS.sub(" ", text))  # without symbols nothing can nest
 
 # %% ../nbs/01_cleaning.ipynb #555fbf49
 def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
@@ -643,46 +673,54 @@ def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
     import pyarrow as pa
 
     cleaned = [clean_text(text or "") for text in table["text"].to_pylist()]
-    table = table.set_column(table.column_names.index("text"), "text", pa.array(cleaned, pa.string()))
+    place = table.column_names.index("text")
+    table = table.set_column(place, "text", pa.array(cleaned, pa.string()))
     return table.filter(pa.array([text != "" for text in cleaned]))
 
 # %% ../nbs/01_cleaning.ipynb #662d32dc
-def clean_corpus(corpus: "datasets.Dataset",       # documents in column `text`
-                 num_proc: int | None = None,      # processes; one if not given
-                 folder: str | Path | None = None, # where the result lies, `clean*.arrow`; in memory if not given
-                ) -> "datasets.Dataset":           # the same documents, clean, without those that nothing is left of
-    "Clean every document; the number of documents dropped because nothing was left goes to the log."
+def clean_corpus(
+    corpus: "datasets.Dataset",       # documents in column `text`
+    num_proc: int | None = None,      # processes; one if not given
+    folder: str | Path | None = None, # for the result, clean*.arrow; in memory if not given
+) -> "datasets.Dataset":              # the same documents, clean, but those that nothing is left of
+    "Clean every document; how many are dropped because nothing was left goes to the log."
     place = {"keep_in_memory": True}
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         place = {"cache_file_name": str(Path(folder) / "clean.arrow")}
-    # A fingerprint of its own: the cache would answer with an older clean_text's result, since datasets knows a module's
-    # function by name only, and would keep to the number of processes of an earlier call
+    # A fingerprint of its own, since `datasets` knows a module's function by name only: what later
+    # stages have cached for an older clean_text must not answer for this one
     cleaned = corpus.with_format("arrow").map(
-        _clean_table, batched=True, num_proc=num_proc, load_from_cache_file=False, new_fingerprint=uuid4().hex,
-        desc="cleaning", **place).with_format(None)
+        _clean_table, batched=True, num_proc=num_proc, load_from_cache_file=False,
+        new_fingerprint=uuid4().hex, desc="cleaning", **place).with_format(None)
     if dropped := len(corpus) - len(cleaned):
-        log.warning("dropped %d of %d documents: nothing was left after cleaning", dropped, len(corpus))
+        log.warning("dropped %d of %d documents: nothing was left after cleaning",
+                    dropped, len(corpus))
     if len(cleaned) == 0:
-        raise ValueError(f"nothing is left of {len(corpus)} documents after cleaning: expected Korean text")
+        raise ValueError(f"nothing is left of {len(corpus)} documents after cleaning: "
+                         "expected Korean text")
     return cleaned
 
 # %% ../nbs/01_cleaning.ipynb #88ffe6d2
-def split_corpus(corpus: "datasets.Dataset",  # clean documents in column `text`
-                 validation_size: float,      # share of the distinct documents to hold out, between 0 and 1
-                 seed: int,                   # the key of the hash: the same seed, the same documents
-                ) -> "tuple[datasets.Dataset, datasets.Dataset]": # train and validation, each in the order of corpus
-    "Hold documents out by a hash of their text: copies stay together, and a held-out document stays so as the corpus grows."
+def split_corpus(
+    corpus: "datasets.Dataset",  # clean documents in column `text`
+    validation_size: float,      # share of the distinct documents to hold out, between 0 and 1
+    seed: int,                   # the key of the hash: the same seed, the same documents
+) -> "tuple[datasets.Dataset, datasets.Dataset]": # train and validation, in the order of corpus
+    "Hold out by a hash of the text: copies stay together, and nothing moves as the corpus grows."
     if not 0 < validation_size < 1:
         raise ValueError(f"validation_size must be between 0 and 1, got {validation_size}")
-    key = str(seed).encode()
-    digests = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-               for batch in corpus.select_columns("text").iter(1000) for text in batch["text"]]
+    key, digests = str(seed).encode(), []
+    for batch in corpus.select_columns("text").iter(1000):
+        texts = [text.encode("utf-8", "surrogatepass") for text in batch["text"]]
+        digests += [hashlib.blake2b(text, digest_size=8, key=key).digest() for text in texts]
     hashes = np.frombuffer(b"".join(digests), "<u8")
     distinct = np.unique(hashes)
     if len(distinct) < 4:
-        raise ValueError(f"cannot split a corpus of {len(distinct)} distinct documents: expected at least 4, two on each side. "
-                         "Add documents; documents in a .txt file end at empty lines, or are its lines with load_corpus(..., lines=True)")
+        raise ValueError(
+            f"cannot split a corpus of {len(distinct)} distinct documents: expected at least 4, "
+            "two on each side. Add documents; those of a .txt file end at empty lines, or are its "
+            "lines with load_corpus(..., lines=True)")
     chosen = int(np.searchsorted(distinct, np.uint64(validation_size * 2**64)))
     held_out = hashes < distinct[min(max(chosen, 2), len(distinct) - 2)]
     return corpus.select(np.flatnonzero(~held_out)), corpus.select(np.flatnonzero(held_out))
