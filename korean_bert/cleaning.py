@@ -45,7 +45,6 @@ def _open_text(file: str) -> io.TextIOWrapper:
     "The same as lines of text; a byte order mark is left out."
     return io.TextIOWrapper(_open(file), encoding="utf-8-sig")
 
-# %% ../nbs/01_cleaning.ipynb #8ca45c20
 BLANK = re.compile("[\\s\u200b\ufeff]*")  # no visible character
 
 def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
@@ -60,7 +59,7 @@ def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
             if not blank:
                 yield "".join(document).rstrip("\n")
 
-# %% ../nbs/01_cleaning.ipynb #2ac55872
+# %% ../nbs/01_cleaning.ipynb #b6425b73
 def _read_csv(file: str, column: str) -> Iterator[str]:
     "A column of a .csv or .tsv file as it stands there: `NA` and `2024-01-01` are strings."
     import pyarrow as pa
@@ -83,7 +82,7 @@ def _read_csv(file: str, column: str) -> Iterator[str]:
                            null_values=[]),
         ) for text in batch.column(0).to_pylist())
 
-# %% ../nbs/01_cleaning.ipynb #a1901f31
+# %% ../nbs/01_cleaning.ipynb #9285c0b0
 def _parse_json(file: str) -> Iterator:
     "The values of a file in JSON or, one a line, in JSON Lines, whatever its name says."
     with _open_text(file) as lines:
@@ -102,7 +101,7 @@ def _parse_json(file: str) -> Iterator:
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error}") from error
 
-# %% ../nbs/01_cleaning.ipynb #d8da2d99
+# %% ../nbs/01_cleaning.ipynb #a1901f31
 def _follow(value: object, way: list[str]) -> Iterator:
     "What lies at the end of a way of keys, through every list on it."
     if way and isinstance(value, list):
@@ -196,14 +195,16 @@ def _list_files(source: str) -> tuple[list[str], int]:
         return sorted(str(here / name) for name in found), 0
     if not here.is_dir():
         return [str(here)], 0
-    files, hidden = [], 0
-    for folder, folders, names in os.walk(here):
-        hidden += sum(name.startswith(".") for name in folders + names)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    files, hidden, seen = [], 0, set()
+    for folder, folders, names in os.walk(here, followlinks=True):
+        new = os.path.realpath(folder) not in seen  # links may go in a circle
+        seen.add(os.path.realpath(folder))
+        hidden += new * sum(name.startswith(".") for name in folders + names)
+        folders[:] = [name for name in folders if new and not name.startswith(".")]
+        files += [os.path.join(folder, name) for name in names if new and not name.startswith(".")]
     return sorted(files), hidden
 
-# %% ../nbs/01_cleaning.ipynb #eeaef96a
+# %% ../nbs/01_cleaning.ipynb #d66b1770
 def _find_files(source: str) -> tuple[list[str], dict[str, int]]:
     "The files to read that `source` names, and how many of what sort are passed over."
     named, hidden = _list_files(source)
@@ -225,7 +226,7 @@ def _find_files(source: str) -> tuple[list[str], dict[str, int]]:
                          f"expected {', '.join(READERS)}")
     return files, {sort: n for sort, n in passed_over.items() if n}
 
-# %% ../nbs/01_cleaning.ipynb #879f2937
+# %% ../nbs/01_cleaning.ipynb #a8f3711d
 def _find_encoding(file: str) -> str | None:
     "What a file that is not in UTF-8 is in, and the way to convert it; None for one in UTF-8."
     with _open(file) as stream, io.BufferedReader(stream) as lines:
@@ -241,12 +242,13 @@ def _find_encoding(file: str) -> str | None:
     advice = "Expected UTF-8; it is converted by: iconv -f {} -t utf-8 old.txt > new.txt"
     if mark:
         return "it begins with the byte order mark of UTF-16. " + advice.format("utf-16")
-    rare = re.sub("[\0-\x7f]", "", sample.decode("cp949", "replace"))
-    if len(re.findall("[가-힣]", rare)) > 0.75 * len(rare):
+    korean = lambda encoding: re.findall("[^\0-\x7f]", sample.decode(encoding, "replace"))
+    share = lambda chars: sum("가" <= char <= "힣" for char in chars) / len(chars)
+    if share(korean("cp949")) > 0.75 and share(korean("utf-8")) < 0.25:
         return "it is in CP949. " + advice.format("cp949")
     return f"it is not in UTF-8: {reason}"
 
-# %% ../nbs/01_cleaning.ipynb #a8f3711d
+# %% ../nbs/01_cleaning.ipynb #102980a6
 @contextmanager
 def _naming(file: str) -> Iterator[None]:
     "Make what a reader raises a ValueError that names the file, and its encoding if that is why."
@@ -268,7 +270,7 @@ def _read_documents(files: list[tuple], column: str, lines: bool, rules: int) ->
     if empty:
         raise ValueError(f"{file!r} is empty: expected at least one document")
 
-# %% ../nbs/01_cleaning.ipynb #bb32816d
+# %% ../nbs/01_cleaning.ipynb #9e2d0343
 def _check_text(files: list[str]) -> None:
     "Refuse tables that are named .txt, and tell of files without empty lines, each one document."
     whole = {}
@@ -288,7 +290,7 @@ def _check_text(files: list[str]) -> None:
                     "document: %s, %d lines. If every line is one: load_corpus(..., lines=True)",
                     len(whole), len(files), max(whole, key=whole.get), max(whole.values()))
 
-# %% ../nbs/01_cleaning.ipynb #a05c56ee
+# %% ../nbs/01_cleaning.ipynb #10e2f1da
 RULES = 1  # raise it when a reader changes: what `datasets` keeps from earlier is then read anew
 
 def _read_files(files: list[str], column: str, lines: bool,
@@ -339,7 +341,7 @@ def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "dataset
         corpus = corpus.remove_columns("text")
     return corpus if column == "text" else corpus.rename_column(column, "text")
 
-# %% ../nbs/01_cleaning.ipynb #f4c3ef7b
+# %% ../nbs/01_cleaning.ipynb #741c6b70
 def _describe_files(files: list[str], passed_over: dict[str, int]) -> dict:
     "The kinds, number and bytes of files; neither names nor places."
     return {"source": "files", "files": dict(Counter(map(_kind, files))),
@@ -378,7 +380,7 @@ def load_corpus(
     corpus.info.description = json.dumps({**facts, "documents": len(corpus)})
     return corpus
 
-# %% ../nbs/01_cleaning.ipynb #741c6b70
+# %% ../nbs/01_cleaning.ipynb #6750d2ed
 def describe_corpus(
     corpus: "datasets.Dataset", # from `load_corpus`, or made of it by `map`, `select` …
 ) -> dict: # `source` (hub, files, sample or unknown) and what is known of it; never a path
@@ -469,7 +471,7 @@ def _map_run(run: str) -> str:
     mapped = re.sub("\0+", "\0", "".join(parts) + run[end:].translate(_CHARS))
     return unicodedata.normalize("NFC", mapped)  # marks that now stand side by side
 
-# %% ../nbs/01_cleaning.ipynb #d684543c
+# %% ../nbs/01_cleaning.ipynb #e91d62fd
 TAGS = {  # what an HTML element leaves where its tags stood
     **dict.fromkeys("""
         a abbr acronym applet area audio b base basefont bdi bdo bgsound big blink canvas cite
@@ -506,7 +508,7 @@ def _drop_markup(found: re.Match) -> str:
         return (("" if prefix in PREFIXES else found[0]) if colon else TAGS.get(name, found[0]))
     return found["data"] or found["url"] or (" " if found["code"] else "")
 
-# %% ../nbs/01_cleaning.ipynb #945f34f9
+# %% ../nbs/01_cleaning.ipynb #020a1ded
 AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)++", re.IGNORECASE)  # &amp;amp;lt;
 ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9A-Fa-f]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 
@@ -523,13 +525,13 @@ def _strip_markup(text: str) -> str:
 PARTICLES = ("은|는|이|가|을|를|의|에|에서|에게|와|과|도|만|로|으로|까지|부터|이다|입니다|이며|이고|"
              "라는|이라는|에는|에서는")
 URL = re.compile(r"""
-    (?: (?:https?|ftp):[\\/]{2,4} | (?<![A-Za-z0-9_.])www\. ) (?=\w|\[)
+    (?: (?:https?|ftp):[\\/]{2,8} | (?<![A-Za-z0-9_.])www\. ) (?=\w|\[)
     (?: [\w.%+!~*:;=&$-]++@ )*+                                      # user:password
     (?: L++ | - | \.(?=\w) | \[[0-9a-f:.]++\]                        # host
         | (?<=[/.@\\])[가-힣][\w-]*+(?=\.\w) | (?<=\.)(?:한국|삼성|닷컴|닷넷) )*+
     (?: :\d++ )?+                                                    # port
-    (?: \\?[/?#] (?: (?:L|[!#$%*+,./:;=?@^|~·\0-])++                 # path in any script
-        | \\(?:[/?&=#]|u[0-9a-f]{4}) | \([^\s()]*+\) | \[\w*+\](?==)
+    (?: \\*+[/?#] (?: (?:L|[!#$%*+,./:;=?@^|~·\0-])++                 # path in any script
+        | \\++(?:[/?&=#]|u[0-9a-f]{4}) | \([^\s()]*+\) | \[\w*+\](?==)
         | &(?!(?:amp;)*+(?!amp;)(?:\#\w++|[a-z]++\d*+);)             # but an entity is text
         | [가-힣]++(?=[_/=%-])                                       # in Hangul, but no particle
         | (?<=[/?#=&_+%~:-])(?!(?:P)(?![가-힣]))[가-힣]++ )*+ )?+
@@ -558,7 +560,8 @@ def _drop_empty_pairs(gap: str) -> str:
     return "".join(kept)
 
 # %% ../nbs/01_cleaning.ipynb #693bc89f
-GAP = re.compile(r"[,;:·/ (\[)\]\0](?:(?<=[()\[\]\0])| ?(?=[()\[\]\0]))[()\[\] ,;:·/\0]*+")
+GAP = re.compile(r"(?!(?<=[A-Za-z0-9_])(?:\(\)|\[\]))[,;:·/ (\[)\]\0]"  # but for fit()
+                 r"(?:(?<=[()\[\]\0])| ?(?=[()\[\]\0]))[()\[\] ,;:·/\0]*+")
 
 def _close_gap(found: re.Match) -> str:
     "Tidy brackets and separators around what was removed."
@@ -590,12 +593,12 @@ def _fill_gaps(text: str) -> str:
         text = LABEL.sub(r"\1", QUOTES.sub("", text))
     return GAP.sub(_close_gap, text)
 
-# %% ../nbs/01_cleaning.ipynb #363088f4
+# %% ../nbs/01_cleaning.ipynb #f16ba02d
 FOREIGN = (  # letters that are neither Latin nor Greek nor Hangul
     "\u0400-\u10FF\u1200-\u1CFF\u2C80-\u2DFF\u3005-\u3007\u3040-\u312F\u31A0-\u31FF\u3400-\u4DBF"
     "\u4E00-\uA95F\uA980-\uABFF\uF900-\uFAFF\uFB1D-\uFDFF\uFE70-\uFEFC\U00020000-\U0003FFFF")
-GLOSSES = [re.compile(rf"{bracket}[^()\[\]\n{FOREIGN}]*+[{FOREIGN}][^()\[\]\n]*+[)\]]?+")
-           for bracket in (r"\(", r"\[")]  # a first letter is searched for faster than a set
+GLOSSES = {bracket: re.compile(rf"\{bracket}[^()\[\]\n{FOREIGN}]*+[{FOREIGN}][^()\[\]\n]*+[)\]]?+")
+           for bracket in "(["}  # one letter is searched for faster than a set
 PIECE = re.compile(r"[^,;:/·()\[\]]+(?=([,;:/·)\]])?)")
 READABLE, STRANGE = re.compile(rf"[^\W_{FOREIGN}]"), re.compile(rf"[{FOREIGN}]")
 
@@ -632,19 +635,20 @@ def _clean_chars(text: str) -> str:
         text = BETWEEN_WORDS.sub(" ", text)
     if "  " in text:
         text = SPACES.sub(" ", text)
-    if " \n" in text or "\n " in text or "\n\n" in text:
+    if "\n" in text and (" \n" in text or "\n " in text or "\n\n" in text):
         text = LINES.sub("\n", text)
     return REPEAT.sub(_shorten, text).strip()
 
 # %% ../nbs/01_cleaning.ipynb #0cd1f406
 def _clean_structure(text: str) -> str:
     "Take URLs, markup and glosses out and fill the gaps; the tests before each make it fast."
-    if "//" in text or "\\" in text or "ww." in text or "WW." in text:
+    if "//" in text or "\\" in text or "ww." in text or "W" in text and "WW." in text:
         text = URL.sub(_drop_url, text)
     if "<" in text or "&" in text:
         text = _strip_markup(text)
-    for gloss in GLOSSES:
-        text = gloss.sub(_drop_gloss, text)
+    for bracket, gloss in GLOSSES.items():
+        if bracket in text:
+            text = gloss.sub(_drop_gloss, text)
     if REMOVED in text or HOLE.search(text):
         text = _fill_gaps(text)
     return text
