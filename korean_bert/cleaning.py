@@ -78,8 +78,7 @@ def _read_csv(file: str, column: str) -> Iterator[str]:
             ReadOptions(block_size=32 << 20, use_threads=False),  # a row fits; one thread counts
             ParseOptions(delimiter="\t" if tabs else ",", quote_char=not tabs and '"',
                          newlines_in_values=not tabs),
-            ConvertOptions(include_columns=[column], column_types={column: pa.string()},
-                           null_values=[]),
+            ConvertOptions(include_columns=[column], column_types={column: pa.string()}),
         ) for text in batch.column(0).to_pylist())
 
 # %% ../nbs/01_cleaning.ipynb #9285c0b0
@@ -242,9 +241,8 @@ def _find_encoding(file: str) -> str | None:
     advice = "Expected UTF-8; it is converted by: iconv -f {} -t utf-8 old.txt > new.txt"
     if mark:
         return "it begins with the byte order mark of UTF-16. " + advice.format("utf-16")
-    korean = lambda encoding: re.findall("[^\0-\x7f]", sample.decode(encoding, "replace"))
-    share = lambda chars: sum("가" <= char <= "힣" for char in chars) / len(chars)
-    if share(korean("cp949")) > 0.75 and share(korean("utf-8")) < 0.25:
+    rare = re.findall("[^\0-\x7f]", sample.decode("cp949", "replace"))
+    if sum("가" <= char <= "힣" for char in rare) > 0.65 * len(rare):
         return "it is in CP949. " + advice.format("cp949")
     return f"it is not in UTF-8: {reason}"
 
