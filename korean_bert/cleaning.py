@@ -394,7 +394,8 @@ SPELLED = {
     **dict.fromkeys("ㆍ․‧・･•∙⋅⦁◦ᆞᆢ", "·"), **dict.fromkeys("‐‑‒–—―−─━", "-"),
     **dict.fromkeys("∼〜～", "~"), **dict.fromkeys("【〔", "["), **dict.fromkeys("】〕", "]"),
     **dict.fromkeys("⁄∕", "/"), **dict.fromkeys("∣│┃", "|"), "∶": ":", "∗": "*", "⋯": "...",
-    "˚": "°", "。": ".", "、": ",", "\t": " ", "\u3164": "",  # the filler of Hangul
+    "˚": "°", "。": ".", "、": ",", "\t": " ", "\u2800": " ",  # Braille without a dot
+    **dict.fromkeys("\u115F\u1160\u3164", ""),  # fillers of Hangul
     **dict.fromkeys("\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", "\n"),
 }
 
