@@ -229,10 +229,10 @@ def _find_files(source: str) -> tuple[list[str], dict[str, int]]:
 def _find_encoding(file: str) -> str | None:
     "What a file that is not in UTF-8 is in, and the way to convert it; None for one in UTF-8."
     with _open(file) as stream, io.BufferedReader(stream) as lines:
-        mark = lines.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+        mark, ascii_only = lines.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"), True
         for line in lines:
             try:
-                line.decode()
+                ascii_only = line.decode().isascii() and ascii_only
             except UnicodeDecodeError as error:
                 reason, sample = error, line + b"".join(islice(lines, 100))
                 break
@@ -241,8 +241,8 @@ def _find_encoding(file: str) -> str | None:
     advice = "Expected UTF-8; it is converted by: iconv -f {} -t utf-8 old.txt > new.txt"
     if mark:
         return "it begins with the byte order mark of UTF-16. " + advice.format("utf-16")
-    rare = re.findall("[^\0-\x7f]", sample.decode("cp949", "replace"))
-    if sum("가" <= char <= "힣" for char in rare) > 0.65 * len(rare):
+    rare = re.findall("[^\0-\x7f]", sample.decode("euc_kr", "replace"))  # the common part of CP949
+    if ascii_only and sum("가" <= char <= "힣" for char in rare) > 0.65 * len(rare):
         return "it is in CP949. " + advice.format("cp949")
     return f"it is not in UTF-8: {reason}"
 
