@@ -9,9 +9,10 @@ __all__ = ['log', 'SPECIAL_TOKENS', 'SYLLABLES', 'COMMON', 'COVERAGE', 'load_bas
 # %% ../nbs/02_tokenizer.ipynb #7cf90b5a
 import json
 import logging
+import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, islice
 
 log = logging.getLogger(__name__)
@@ -52,44 +53,80 @@ def load_base_tokenizer(name: str = "klue/bert-base", # Hub id, folder, or `buil
     return tokenizer
 
 # %% ../nbs/02_tokenizer.ipynb #7c661546
-SYLLABLES = [bytes([row, cell]).decode("euc-kr") for row in range(0xB0, 0xC9) for cell in range(0xA1, 0xFF)]  # of KS X 1001
-COMMON = [*map(chr, range(0x21, 0x7F)), *map(chr, range(0x3131, 0x3164)), *SYLLABLES]                         # ASCII, jamo
-COVERAGE = 0.9999  # share of the text that the characters taken from it spell
+def _word_splitter(tokenizer: "tokenizers.Tokenizer", # gives the pipeline and the longest word
+                  ) -> Callable[[str], list[str]]:    # text to its words as WordPiece sees them
+    "Normalize and pre-tokenize as the tokenizer does, without the words that are [UNK] for length."
+    longest = json.loads(tokenizer.to_str())["model"]["max_input_chars_per_word"]
+    normalize = tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    return lambda text: [word for word, _ in split(normalize(text)) if len(word) <= longest]
 
-def _make_alphabet(texts: Iterable[str], vocab_size: int) -> list[str]:
-    "The characters that nearly all of the texts is made of, then the common ones; at most a quarter of the vocabulary."
-    counts = Counter()
-    for text in texts:
-        counts.update(text)
-    ranked = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
-    covered = list(accumulate(counts[c] for c in ranked))
-    ranked = ranked[:bisect_left(covered, COVERAGE * covered[-1]) + 1] if ranked else []
-    return sorted(list(dict.fromkeys(ranked + COMMON))[:vocab_size // 4])
+def _count_symbols(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter:
+    "How often each character begins a word and, written with ##, stands inside one."
+    seen, first = Counter(), Counter()
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"expected documents as str, got {type(text).__name__} "
+                            f"as document {number}")
+        words = split(text)
+        seen.update("".join(words))
+        first.update([word[0] for word in words])
+    return first + Counter({"##" + char: n - first[char] for char, n in seen.items()})
+
+# %% ../nbs/02_tokenizer.ipynb #5d0b7c3e
+SYLLABLES = [bytes([row, cell]).decode("euc-kr")                                # of KS X 1001
+             for row in range(0xB0, 0xC9) for cell in range(0xA1, 0xFF)]
+COMMON = [*map(chr, range(0x21, 0x7F)), *map(chr, range(0x3131, 0x3164)), *SYLLABLES]  # ASCII, jamo
+COVERAGE = 0.9999  # share of the text that the symbols taken from it spell
+
+def _choose_symbols(counts: Counter,  # as `_count_symbols` gives it
+                    vocab_size: int, split: Callable[[str], list[str]]) -> list[str]:
+    "What was seen, up to 9/10 of the vocabulary; its other form and common characters up to 1/2."
+    def other(symbol: str) -> str:
+        return symbol[2:] if len(symbol) == 3 else "##" + symbol
+
+    ranked = sorted(counts, key=lambda symbol: (-counts[symbol], -counts[other(symbol)], symbol))
+    covered = list(accumulate(counts[symbol] for symbol in ranked))
+    enough = bisect_left(covered, COVERAGE * covered[-1]) + 1 if ranked else 0
+    seen = ranked[:min(enough, vocab_size * 9 // 10)]
+    more = [form for char in [*(symbol[-1] for symbol in seen), *COMMON]
+            for form, word in [(char, char), ("##" + char, "a" + char)] if split(word) == [word]]
+    return list(dict.fromkeys(seen + more))[:max(len(seen), vocab_size // 2)]
 
 # %% ../nbs/02_tokenizer.ipynb #87bc4342
-def _batches(texts: Iterable[str], batch_size: int) -> Iterator[list[str]]:
-    "Lists of at most batch_size texts, with a progress bar."
+def _batches(texts: Iterable[str], batch_size: int,
+             split: Callable[[str], list[str]]) -> Iterator[list[str]]:
+    "Lists of at most batch_size texts, without words too long to learn from, with a progress bar."
     from tqdm.auto import tqdm
 
+    run = re.compile(r"[^ \n]{100}")  # most texts have none, and need not be split here
     texts = iter(tqdm(texts, desc="training the tokenizer", unit=" documents", leave=False))
     while batch := list(islice(texts, batch_size)):
-        yield batch
+        yield [" ".join(split(text)) if run.search(text) else text for text in batch]
 
 # %% ../nbs/02_tokenizer.ipynb #b03e82bf
 def _train_vocab(state: dict,             # the base tokenizer as `to_str` gives it
                  texts: Iterable[str], vocab_size: int, batch_size: int) -> dict[str, int]:
-    "Learn a WordPiece vocabulary: the special tokens, the alphabet at both places, then the pieces."
+    "Learn a WordPiece vocabulary: the special tokens, the symbols, then the pieces."
     from tokenizers import Tokenizer, trainers
 
-    tokenizer = Tokenizer.from_str(json.dumps(state | {"added_tokens": [], "model": state["model"] | {"vocab": {}}}))
-    alphabet = _make_alphabet(texts, vocab_size)
-    split = tokenizer.pre_tokenizer.pre_tokenize_str
-    inside = ["##" + char for char in alphabet if len(split("a" + char)) == 1]  # no punctuation: it is split off
-    # Named as special tokens, they get their ids in this order; the trainer's own order changes from run to run
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, min_frequency=2, special_tokens=SPECIAL_TOKENS + inside,
-                                        initial_alphabet=alphabet, limit_alphabet=len(alphabet), show_progress=False)
-    tokenizer.train_from_iterator(_batches(texts, batch_size), trainer)
-    return tokenizer.get_vocab()
+    empty = state | {"added_tokens": [], "model": state["model"] | {"vocab": {}}}
+    tokenizer = Tokenizer.from_str(json.dumps(empty))
+    split = _word_splitter(tokenizer)
+    if not (counts := _count_symbols(texts, split)):
+        raise ValueError("expected documents with text in them, got only blank ones")
+    kept = set(_choose_symbols(counts, vocab_size - len(SPECIAL_TOKENS), split))
+    alphabet = sorted({symbol[-1] for symbol in kept})
+    inside = ["##" + char for char in alphabet]
+    dropped = {*alphabet, *inside} - kept
+    # Named as special tokens, they get their ids in this order; the trainer's own changes each run
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size + len(dropped), min_frequency=2, show_progress=False,
+        special_tokens=SPECIAL_TOKENS + inside, initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet))
+    tokenizer.train_from_iterator(_batches(texts, batch_size, split), trainer)
+    vocab = tokenizer.get_vocab()
+    return {token: i for i, token in enumerate(sorted(vocab.keys() - dropped, key=vocab.get))}
 
 # %% ../nbs/02_tokenizer.ipynb #c0058dfa
 def train_tokenizer(texts: Iterable[str],      # clean documents: a list, or a column of a Dataset
@@ -105,6 +142,8 @@ def train_tokenizer(texts: Iterable[str],      # clean documents: a list, or a c
 
     if vocab_size < 100:
         raise ValueError(f"vocab_size must be at least 100, got {vocab_size}")
+    if isinstance(texts, (str, bytes, Mapping)) or hasattr(texts, "columns"):
+        raise TypeError(f"expected a list of documents or a column, got {type(texts).__name__}")
     texts = list(texts) if isinstance(texts, Iterator) else texts  # they are read twice
     if not any(True for _ in texts):
         raise ValueError("expected at least one document to train on, got none")
