@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 log = logging.getLogger(__name__)
 
 # %% ../nbs/03_nsp.ipynb #62fc3db1
-STRETCH = 5000  # most characters tagged at once: mecab's memory grows with them, a million is too many
+STRETCH = 5000  # most characters tagged at once: mecab's memory grows with them
 AHEAD = 40      # characters tagged behind the last open end: what follows has a say in it
 
 def _syllables(place: int) -> str:
@@ -48,7 +48,7 @@ def _enclosed(pair: str) -> str:
 N, L, M, B, SS = map(_syllables, (4, 8, 16, 17, 20))     # 간다; 갈게요; 있음; 합니다; 했어
 PAIRED = ["()", "[]", "「」", "『』", "《》", "〈〉", "【】", "“”", "‘’"]
 BRACKETS = "|".join(map(_enclosed, PAIRED))
-# A straight quote opens where no word touches it (unlike 6' 2" or rock'n'roll), closes after a non-space
+# A straight quote opens where no word touches it (unlike 6' 2", rock'n'roll), closes after a letter
 QUOTES = "|".join(rf"(?<!\w){q}(?!\s)[^{q}]{{1,500}}(?<!\s){q}" for q in "\"'`")
 # What shows a mood: ㅋㅋ, ㅠㅠ, ^^, ~, hearts, emoji (but no bullets: ▶ ■ ✔ open a sentence)
 MOOD = ("ㄱ-ㅎㅏ-ㅣ^~♥♡\u2600-\u2604\u260e-\u26ff\u2764\ufe0f\u200d"
@@ -90,7 +90,7 @@ COUNT = re.compile(r"(?:[가-힣](?:은|는|이|가)\s|=\s?)(\d+)\Z")     # 그�
 def _stops(line: str,
            start: int,  # where the sentence begins
            place: int,  # where the full stop stands
-          ) -> bool:    # whether it ends the sentence, where it may belong to an initial or a number
+          ) -> bool:    # whether it ends the sentence
     "Look at the word before a full stop, and where that is a letter or a number, around it."
     near = line[max(start, place - 24):place]
     if not NO_STOP.search(near, max(0, len(near) - 12)):
@@ -104,7 +104,7 @@ def _stops(line: str,
 
 # %% ../nbs/03_nsp.ipynb #009fe28c
 def _settle(line: str, start: int, found: re.Match) -> bool | None:
-    "Whether a sentence that began at start ends with what was found; None if the marks leave it open."
+    "Whether a sentence that began at start ends with what was found; None if marks leave it open."
     end, tail = found.end(), found["tail"]
     after = line[end:end + 1]
     if QUOTATIVE.match(line, end):
@@ -115,13 +115,13 @@ def _settle(line: str, start: int, found: re.Match) -> bool | None:
         before = line[start:found.start()].rstrip()[-1:]
         inside = before and not CLOSED.match(before) and not ITEM.match(line, end)
         return found[0][0] in SPEECH or not inside
-    if tail is None:                                 # no noun or clause ends in -ㅂ니다, -ㅂ니까, -ㄹ게요
+    if tail is None:                                 # no noun or clause ends in -ㅂ니다, -ㄹ게요
         return True if found["formal"] else None
     if not after.isspace():                          # 3.14 and a.b do not end; 했다.그리고 may
-        return None if line[max(start, found.start() - 1):found.start()] in ("다", "요", "죠", "까") else False
+        return None if line[start:found.start()].endswith(("다", "요", "죠", "까")) else False
     if re.search("[!?。！？]", tail):
         return True
-    if ".." in tail or "." not in tail:              # an ellipsis or a mood may also interrupt: 음... ㅎㅎ
+    if ".." in tail or "." not in tail:              # an ellipsis or a mood may interrupt: 음... ㅎㅎ
         return None
     return _stops(line, start, found.start())
 
@@ -199,7 +199,7 @@ def _tokens(text: str) -> list[_Token]:
 
 # %% ../nbs/03_nsp.ipynb #b62f10dc
 def _ending_tag(before: _Token, token: _Token) -> str:
-    "The tag of a token's last morpheme, where mecab misreads an ending the right one; empty if it starts a word."
+    "The tag of a token's last morpheme, mecab's misreadings righted; empty if it starts a word."
     if token.surface == "다" and token.tag == "MAG" and before.tag in ("NNG", "NNBC", "JKS", "JX"):
         tag = "EF"                             # 것이다, 순서다: the copula, read as the adverb "all"
     elif token.surface == "음" and token.tag == "EC":
@@ -220,7 +220,8 @@ def _continues(stem: _Token,   # what -다 is joined to
     if (after.tag.startswith(("VV", "VX")) or THINKS.match(text, after.start)
             or BY_TURNS.match(text, end) or STAYED.match(text, end)):
         return True
-    verb = stem.tag.startswith(("VV", "XSV")) or stem.tag.startswith("VX") and stem.surface[-1] != "하"
+    verb = stem.tag[:2] == "VV" or stem.tag[:3] == "XSV" \
+        or stem.tag[:2] == "VX" and stem.surface[-1] != "하"
     return bool(verb and CONNECTIVE.search(text, stem.start, end))
 
 def _closes(before: _Token, token: _Token, after: _Token, text: str) -> bool:
@@ -231,7 +232,7 @@ def _closes(before: _Token, token: _Token, after: _Token, text: str) -> bool:
     if (after.tag[0] == "V" and TAKES_CLAUSE.match(after.surface)
             and not text.startswith("하지만", after.start)):
         return False
-    if tag == "ETN":                           # 있음, 좋아함; a noun clause would have a particle after it
+    if tag == "ETN":                           # 있음, 좋아함; a noun clause has a particle after it
         return (surface[-1] in M and after.tag != "NNB"
                 and not text.startswith(("없", "좋", "하"), after.start))
     if surface[-1] == "다" and surface[-2:] not in ("니다", "시다", "이다"):  # these only close
@@ -242,8 +243,8 @@ def _closes(before: _Token, token: _Token, after: _Token, text: str) -> bool:
 
 # %% ../nbs/03_nsp.ipynb #8ac6c7c3
 def _ends(line: str, tagged: bool) -> Iterator[int]:
-    "Where the sentences of a line end; tags are asked for only between settled ends, for open ones."
-    start, left_open = 0, {}                   # the ends left open since start, by where their words end
+    "Where the sentences of a line end; tags are asked for only where there are open ends."
+    start, left_open = 0, {}                   # ends open since start, by where their words end
     for word_end, end, settled in _candidates(line):
         if not settled:
             left_open[word_end - start] = end
