@@ -62,7 +62,8 @@ CANDIDATE = re.compile(rf"""
         | \[[^\[\]]{{1,12}}\]                                # footnotes: 다.[3],
         | \s\((?!(?:\d+|\w)\))[^().!?]{{1,40}}\)(?=\s) )* )  # and remarks: 다. (웃음), but not (1)
   | (?: (?P<formal> [{B}]니[다까] | [{L}]게요 ) | [다요죠까네{M}] | 시오 | 구나 | 잖아 | 더라 | 거든
-      | 거야 | (?<=[{SS}])[어지니나냐군] | (?<=[{SS}없])소 | (?<=[{L}])래 ) (?=\s)(?!\s[!?{MOOD}])
+      | 거야 | (?<=[{SS}])[어지니나냐군] | (?<=[{SS}없])소 | (?<=[{L}])래 )
+    (?=\s)(?!\s(?:[!?{MOOD}]|\.(?:\s|\Z)))               # 안녕하세요 . is found as a tail
 """, re.VERBOSE)
 ENDS_WITHIN = re.compile(r"""[.!?…]["'`”’)>」』》〉](?:[(\[][^()\[\]]*[)\]])*\Z""")  # "간다."(요한 3:13)
 # Brackets end a sentence where none is open before or an item follows: 갔다. (왜?) 나는; 그는 (왜?) 갔다
@@ -144,18 +145,19 @@ CLOSING = re.compile(rf".*(?:(?<![려어아])다|요|죠|소|시오|[{B}]니까)
 PLAIN = re.compile(r".*(?:어|지|네|야|나|냐|니|군|까|오|구나|거든|잖아|더라)\Z")
 BEFORE_MOOD = re.compile(rf"[어아해여와봐라래줘돼지네야까나니냐자]\s?[{MOOD}]")     # 칭찬해 ㅋㅋ
 # Nouns that make adjectives with -하다, though mecab reads these as verbs: 친절하다, 불가능하다
-STATIVE = """가난 가능 가득 가혹 각별 감사 강력 거대 건강 건전 겸손 고독 고유 곤란 공정 공평 과도 과중 관대 광범 균등
-균일 급박 기묘 긴급 냉정 능숙 다양 다정 단순 도덕 독특 동등 동일 둔감 렴치 막강 막중 명료 모호 무관 무능
-무도 무례 무료 무모 무식 무지 무한 무효 미개 미비 미세 미안 미흡 밀접 부당 부실 부유 부족 부진 분주 불가
-불과 불량 불리 불만 불법 불안 불편 불행 비열 비재 비참 빈약 사악 상식 생소 성급 성실 세심 소중 순수 순진
-숭고 식상 신속 신중 안일 안전 암울 약소 양호 엄격 엄정 엄중 영리 영세 영원 완벽 완전 왕성 우수 우울 원만
-원활 위급 위독 위법 위험 유관 유능 유력 유리 유명 유사 유용 유익 유일 유쾌 유해 유효 이상 일정 자비 잔인
-잔혹 저급 저렴 저조 적당 적법 적절 적정 적합 전무 절실 정당 정밀 정상 정직 정확 조속 조악 조잡 중대 중요
-지독 지루 진실 진지 참담 참혹 창피 책임 처절 처참 철저 초라 초조 총명 충분 충실 취약 치밀 치열 친근 친절
-침착 쾌적 타당 탁월 투명 특별 특이 편리 편안 편협 평등 평온 포악 풍부 풍족 피곤 필요 합당 해박 행복 허무
-허술 허전 현란 현명 화려 확고 확실 활발 황당 흉악 흔쾌 희귀 희박""".split()
+STATIVE = """가난 가능 가득 가혹 각별 감사 강력 거대 거창 건강 건전 겸손 경쾌 고독 고유 곤란 공정 공평 공허 과도 과중
+관대 광범 균등 균일 근면 급박 기묘 기발 긴급 꼼꼼 나태 난해 냉정 능숙 다양 다정 단순 단정 대담 도덕 독특
+동등 동일 둔감 든든 렴치 막강 막막 막연 막중 말끔 명랑 명료 모호 무관 무능 무도 무례 무료 무모 무식 무지
+무한 무효 미개 미비 미세 미안 미흡 밀접 부당 부실 부유 부족 부진 분주 불가 불과 불량 불리 불만 불법 불안
+불편 불행 비열 비재 비참 빈약 사악 상식 생소 선명 성급 성실 세심 소중 순수 순진 숭고 식상 신속 신중 심오
+안일 안전 암울 약소 양호 엄격 엄정 엄중 영리 영세 영원 온화 완벽 완전 왕성 우수 우아 우울 울적 원만 원활
+위급 위독 위법 위험 유관 유능 유력 유리 유명 유사 유용 유익 유일 유쾌 유해 유효 이상 일정 자비 잔인 잔혹
+저급 저렴 저조 적당 적법 적절 적정 적합 전무 절실 정교 정당 정밀 정상 정직 정확 조속 조악 조잡 중대 중요
+지독 지런 지루 진부 진실 진지 참담 참신 참혹 창피 책임 처절 처참 철저 초라 초조 총명 충분 충실 취약 치밀
+치열 친근 친절 침착 쾌적 쾌활 타당 탁월 탄탄 투명 특별 특이 튼튼 편리 편안 편협 평등 평온 포악 풍부 풍족
+피곤 필요 합당 해박 행복 허무 허술 허전 현란 현명 화려 확고 확실 활발 황당 흉악 흔쾌 희귀 희박""".split()
 # A verb states with -ㄴ다, -는다 or a tense: without one, -다 is -다(가), as in 살다 왔다, 일하다 다쳤다
-CONNECTIVE = re.compile(rf"(?:[^{N}{SS}하싶않]|(?<!{'|'.join(STATIVE)})하)다\Z")
+CONNECTIVE = re.compile(rf"(?:[^{N}{SS}하싶않]|(?<!{'|'.join(STATIVE)})(?<!무의미|무분별)하)다\Z")
 
 # %% ../nbs/03_nsp.ipynb #b16c58a9
 # Words that take a clause in -다 or -까 for object: 간다 하더니, 하다 보니, 못 산다 했다, 좋다 판단하여
@@ -224,6 +226,7 @@ def _continues(stem: _Token,   # what -다 is joined to
         or stem.tag[:2] == "VX" and stem.surface[-1] != "하"
     return bool(verb and CONNECTIVE.search(text, stem.start, end))
 
+# %% ../nbs/03_nsp.ipynb #7f02d6b4
 def _closes(before: _Token, token: _Token, after: _Token, text: str) -> bool:
     "Whether a word's last token ends a sentence, from the tokens beside it."
     surface, tag = token.surface, _ending_tag(before, token)
