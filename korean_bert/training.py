@@ -34,12 +34,12 @@ import pyarrow.compute as pc
 from keras import ops
 from transformers import BertConfig
 
-from .cleaning import clean_corpus, load_corpus, split_corpus
+from .cleaning import clean_corpus, describe_corpus, load_corpus, split_corpus
 from .config import PRESETS, PretrainConfig, ask_gpus, environment_report, load_config, preset, save_config
 from .initialization import count_corpus, count_tokens, initialize_from_counts, load_counts, save_counts, set_output_bias
 from .model import BertForPreTraining, count_parameters, load_hf_weights, save_hf_weights, seeded
 from .nsp import PretrainBatches, make_pairs
-from .tokenizer import load_base_tokenizer, tokenizer_report, train_tokenizer
+from .tokenizer import load_base_tokenizer, load_tokenizer, save_tokenizer, tokenizer_report, train_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -634,11 +634,13 @@ def _prepare_corpus(config: PretrainConfig, report: _Report, folder: Path) -> No
     "Read, clean and split the corpus."
     from datasets import DatasetDict
 
-    corpus = load_corpus(config.corpus, text_column=config.text_column)
-    cleaned = clean_corpus(corpus, _processes(config, corpus))
+    work = folder / "work"
+    corpus = load_corpus(config.corpus, text_column=config.text_column, cache_dir=work)
+    cleaned = clean_corpus(corpus, _processes(config, corpus), work)
     parts = dict(zip(["train", "validation"], split_corpus(cleaned, config.validation_size, config.seed)))
-    report.add("corpus", {"source": config.corpus, "documents": len(corpus), "dropped_by_cleaning": len(corpus) - len(cleaned)})
+    report.add("corpus", {**describe_corpus(corpus), "dropped_by_cleaning": len(corpus) - len(cleaned)})
     DatasetDict(parts).save_to_disk(folder)
+    shutil.rmtree(work, ignore_errors=True)
 
 def _processes(config: PretrainConfig, corpus) -> int | None: # None: this one; another costs more than a thousand documents
     number = min(config.num_proc or os.cpu_count(), len(corpus) // 1000 + 1)
@@ -648,11 +650,11 @@ def _processes(config: PretrainConfig, corpus) -> int | None: # None: this one; 
 def _prepare_tokenizer(config: PretrainConfig, parts, report: _Report, folder: Path) -> None:
     "Train the tokenizer, or take that of `base_model`."
     if config.base_model:
-        tokenizer = load_base_tokenizer(str(fetch_checkpoint(config.base_model)))
+        tokenizer = load_tokenizer(str(fetch_checkpoint(config.base_model)))
     else:
         tokenizer = train_tokenizer(parts["train"]["text"], config.vocab_size, load_base_tokenizer(config.base_checkpoint),
                                     config.tokenizer_batch_size)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     report.add("tokenizer", {"vocab_size": len(tokenizer), "sha256": _tokenizer_fingerprint(tokenizer),
                              **tokenizer_report(tokenizer, parts["validation"]["text"])})
 
@@ -661,9 +663,7 @@ def _tokenizer_fingerprint(tokenizer) -> str:
 
 def _load_tokenizer(run: Path, report: _Report):
     "The run's tokenizer; raises ValueError where it is not the one that the pairs were made with."
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
+    tokenizer = load_tokenizer(str(run / "tokenizer"))
     made = report["tokenizer"]
     if _tokenizer_fingerprint(tokenizer) != made["sha256"]:
         raise ValueError(f"{run / 'tokenizer'} is not the tokenizer of this run: expected {made['vocab_size']} entries with fingerprint "
@@ -676,12 +676,21 @@ def _prepare_pairs(config: PretrainConfig, parts, tokenizer, report: _Report, fo
     from datasets import DatasetDict
 
     once = {"train": config, "validation": replace(config, dupe_factor=1)}  # pairs made twice would count twice
-    made = DatasetDict({name: make_pairs(documents, tokenizer, once[name], _processes(config, documents)) for name, documents in parts.items()})
+    made = DatasetDict({name: make_pairs(documents, tokenizer, once[name], _processes(config, documents), folder / "work" / name)
+                        for name, documents in parts.items()})
     for name, pairs in made.items():
         report.add(name, {"documents": len(parts[name]), "pairs": len(pairs), "random_share": pc.mean(pairs.data["next_sentence_label"]).as_py()})
     made.save_to_disk(folder)
+    shutil.rmtree(folder / "work", ignore_errors=True)
 
 # %% ../nbs/05_training.ipynb #24610172
+def _describe_base(base_model: str | None) -> dict | None: # its id and commit, if it lies on the Hub; never a path
+    "The BERT that a run goes on from."
+    if base_model is None:
+        return None
+    on_hub = not Path(base_model).is_dir()
+    return {"hub_id": base_model, "revision": fetch_checkpoint(base_model).name} if on_hub else {"hub_id": None, "revision": None}
+
 def prepare(config: PretrainConfig, # of the run
            ) -> tuple:              # tokenizer, pairs (a `datasets.DatasetDict` of train and validation), report
     "Bring a run folder as far as the pairs, refusing within seconds what cannot work. What is there is not made again."
@@ -695,7 +704,10 @@ def prepare(config: PretrainConfig, # of the run
     with _strategy(config):
         pass                                         # refuses what these devices cannot do
     if not (run / "tokenizer").exists():             # before hours of cleaning
-        load_base_tokenizer(str(fetch_checkpoint(config.base_model)) if config.base_model else config.base_checkpoint)
+        if config.base_model:
+            load_tokenizer(str(fetch_checkpoint(config.base_model)))
+        else:
+            load_base_tokenizer(config.base_checkpoint)
     bert = make_bert_config(config, config.vocab_size)
     if config.block_size > bert.max_position_embeddings:
         raise ValueError(f"block_size must be at most the {bert.max_position_embeddings} positions of {config.base_model}, got {config.block_size}")
@@ -703,6 +715,7 @@ def prepare(config: PretrainConfig, # of the run
     save_config(config, run / "config.json.tmp")
     os.replace(run / "config.json.tmp", run / "config.json")
     report = _Report(run / "report.json")
+    report.add("base_model", _describe_base(config.base_model))
     parts = load_from_disk(_once(run / "corpus", lambda folder: _prepare_corpus(config, report, folder)))
     _once(run / "tokenizer", lambda folder: _prepare_tokenizer(config, parts, report, folder))
     tokenizer = _load_tokenizer(run, report)
@@ -740,7 +753,7 @@ def pretrain(config: PretrainConfig, # what to do
     report.add("training", summarize_training(read_history(run), model))
     _save_plot(run, report["validation"])
     shutil.rmtree(run / "model", ignore_errors=True)
-    _once(run / "model", lambda folder: (save_hf_weights(model, folder), tokenizer.save_pretrained(folder)))
+    _once(run / "model", lambda folder: (save_hf_weights(model, folder), save_tokenizer(tokenizer, folder)))
     report.add("fill_mask", [{"text": text, "predictions": fill_mask(model, tokenizer, text)} for text in EXAMPLES])
     return dict(report)
 
