@@ -170,7 +170,7 @@ def prepare(corpora: Path, folder: Path) -> None:
     "Save the corpora, parts of them for kss, a copied one, and a tokenizer."
     from datasets import Dataset, concatenate_datasets
     from korean_bert.cleaning import clean_text
-    from korean_bert.tokenizer import train_tokenizer
+    from korean_bert.tokenizer import save_tokenizer, train_tokenizer
     read = lambda path: (json.loads(line) for line in path.open(encoding="utf-8"))
     korquad = [p["context"] for a in json.loads((corpora / "korquad_v1.0_dev.json").read_text())["data"] for p in a["paragraphs"]]
     petitions = [row["content"] for path in sorted(corpora.glob("petitions_*.jsonl")) for row in read(path)]
@@ -181,7 +181,8 @@ def prepare(corpora: Path, folder: Path) -> None:
         Dataset.from_dict({"text": texts}).save_to_disk(folder / name.replace("/", "_"))
     many = Dataset.load_from_disk(str(folder / "petitions"))
     concatenate_datasets([many] * 8).save_to_disk(folder / "petitions_x8")
-    train_tokenizer([clean_text(t) for t in korquad + docs], 25_000).save_pretrained(folder / "tokenizer")
+    tokenizer = train_tokenizer([clean_text(t) for t in korquad + docs], 25_000)
+    save_tokenizer(tokenizer, folder / "tokenizer")
 
 
 def main() -> None:

@@ -1,47 +1,90 @@
-"""Does a folder saved by us load in transformers 4.49's TensorFlow classes, as the tutorial's reload snippets do?
-usage: python benchmarks/tf449_check.py             (in the venv of korean_bert; PEER_PYTHON=python of a venv with tensorflow, tf-keras, transformers==4.49.0)
+"""Do folders saved by us load in transformers 4.49's TensorFlow classes, as tutorials load them?
+
+    PEER_PYTHON=VENV/bin/python python benchmarks/tf449_check.py
+
+VENV is an environment of its own: pip install tensorflow tf-keras transformers==4.49.0
 """
-import os, subprocess, sys, tempfile
-os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+import os
+import subprocess
+import sys
+import tempfile
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 
-def inputs():
-    rng = np.random.default_rng(0); mask = (np.arange(40)[None] < np.array([40, 23, 9])[:, None]).astype('int32')
-    return dict(input_ids=rng.integers(5, 500, (3, 40)).astype('int32') * mask, token_type_ids=((np.arange(40)[None] >= 6) * mask).astype('int32'), attention_mask=mask)
+LABELS = 3    # of the classifier that we save
+LENGTH = 40   # tokens of the longest example
+CLOSE = 1e-4  # largest difference of an output
 
-def ours(folder):
+
+def make_inputs() -> dict[str, np.ndarray]: # (3, LENGTH) int32 each
+    "Three examples of 40, 23 and 9 tokens; the second segment begins at the seventh token."
+    places = np.arange(LENGTH)[None]
+    mask = (places < np.array([40, 23, 9])[:, None]).astype("int32")
+    ids = np.random.default_rng(0).integers(5, 500, (3, LENGTH)).astype("int32")
+    segments = ((places >= 6) * mask).astype("int32")
+    return {"input_ids": ids * mask, "token_type_ids": segments, "attention_mask": mask}
+
+
+def save_ours(folder: str) -> None:
+    "Save two models with weights far from their first ones, and what they answer."
     import keras
     from transformers import BertConfig
-    try: from korean_bert import model as M
-    except ImportError: import model as M
-    keras.utils.set_random_seed(0)
-    config = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128)
-    m, c, x = M.BertForPreTraining(config), M.BertForSequenceClassification(config, 3), inputs()
-    for v in (*m.trainable_variables, *c.trainable_variables): v.assign(np.random.default_rng(v.shape[-1]).normal(float('gamma' in v.path), .08, v.shape))
-    M.save_hf_weights(m, f'{folder}/pretraining'); M.save_hf_weights(c, f'{folder}/classification')
-    out = m({**x, 'masked_positions': np.tile(np.arange(40, dtype='int32'), (3, 1))})
-    np.savez(f'{folder}/ours.npz', **{k: np.asarray(v) for k, v in out.items()}, logits=np.asarray(c(x)))
 
-def theirs(folder):
+    from korean_bert.model import (BertForPreTraining, BertForSequenceClassification,
+                                   save_hf_weights)
+
+    keras.utils.set_random_seed(0)
+    config = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=4,
+                        intermediate_size=128)
+    pretraining = BertForPreTraining(config)
+    classifier = BertForSequenceClassification(config, LABELS)
+    for variable in (*pretraining.trainable_variables, *classifier.trainable_variables):
+        mean, rng = float("gamma" in variable.path), np.random.default_rng(variable.shape[-1])
+        variable.assign(rng.normal(mean, 0.08, variable.shape))
+    save_hf_weights(pretraining, f"{folder}/pretraining")
+    save_hf_weights(classifier, f"{folder}/classification")
+    inputs = make_inputs()
+    everywhere = np.tile(np.arange(LENGTH, dtype="int32"), (3, 1))
+    answers = pretraining({**inputs, "masked_positions": everywhere})
+    np.savez(f"{folder}/ours.npz", **{name: np.asarray(value) for name, value in answers.items()},
+             logits=np.asarray(classifier(inputs)))
+
+
+def compare_theirs(folder: str) -> None:
+    "Load both folders in transformers and compare what the models answer."
     import transformers
     from transformers import TFBertForPreTraining, TFBertForSequenceClassification
-    ref, x, worst = np.load(f'{folder}/ours.npz'), inputs(), {}
-    print('transformers', transformers.__version__)
-    for cls, name in ((TFBertForPreTraining, 'pretraining'), (TFBertForSequenceClassification, 'classification')):
-        m, info = cls.from_pretrained(f'{folder}/{name}', output_loading_info=True)
-        assert not any(info[k] for k in ('missing_keys', 'unexpected_keys', 'mismatched_keys')), info
-        out = m(x)
-        for k in ref.files:
-            if k in out: worst[f'{cls.__name__}.{k}'] = float(np.abs(out[k].numpy() - ref[k]).max())
-    m = TFBertForSequenceClassification.from_pretrained(f'{folder}/pretraining', num_labels=2)   # the tutorial: a pretrained folder, a new head
-    print(worst, 'new head on the pretrained folder:', m(x).logits.shape)
-    assert len(worst) == 3 and max(worst.values()) < 1e-4 and m(x).logits.shape == (3, 2)
-    print('ok')
 
-if __name__ == '__main__':
-    if len(sys.argv) == 3: globals()[sys.argv[1]](sys.argv[2])
-    else:
-        peer = os.environ.get('PEER_PYTHON', 'venv_49/bin/python')
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, __file__, 'ours', folder], check=True)
-            subprocess.run([peer, __file__, 'theirs', folder], check=True)
+    print("transformers", transformers.__version__)
+    ours, inputs, worst = np.load(f"{folder}/ours.npz"), make_inputs(), {}
+    for model_class, name in [(TFBertForPreTraining, "pretraining"),
+                              (TFBertForSequenceClassification, "classification")]:
+        model, info = model_class.from_pretrained(f"{folder}/{name}", output_loading_info=True)
+        problems = ["missing_keys", "unexpected_keys", "mismatched_keys"]
+        assert not any(info[key] for key in problems), info
+        answers = model(inputs)
+        for key in ours.files:
+            if key in answers:
+                difference = np.abs(answers[key].numpy() - ours[key]).max()
+                worst[f"{model_class.__name__}.{key}"] = float(difference)
+    # as the tutorial does: a new head on a pretrained folder
+    fresh = TFBertForSequenceClassification.from_pretrained(f"{folder}/pretraining", num_labels=2)
+    shape = fresh(inputs).logits.shape
+    print(worst, "new head on the pretrained folder:", shape)
+    assert len(worst) == 3 and max(worst.values()) < CLOSE and shape == (3, 2)
+    print("ok")
+
+
+def main() -> None:
+    if len(sys.argv) == 3:  # one of the two processes
+        steps = {"save_ours": save_ours, "compare_theirs": compare_theirs}
+        return steps[sys.argv[1]](sys.argv[2])
+    peer = os.environ.get("PEER_PYTHON", "venv_49/bin/python")
+    with tempfile.TemporaryDirectory() as folder:
+        for python, step in [(sys.executable, "save_ours"), (peer, "compare_theirs")]:
+            subprocess.run([python, __file__, step, folder], check=True)
+
+
+if __name__ == "__main__":
+    main()

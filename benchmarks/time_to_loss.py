@@ -1,209 +1,406 @@
-"""Validation loss against training time: the tutorial's recipe and ours, same corpus, model shape, time and evaluation.
+"""Loss at [MASK] against training time on two CPU threads: ours, the tutorial's recipe, run_mlm.py.
 
-    python benchmarks/time_to_loss.py ../shared/corpora/korquad_v1.0_dev.json --minutes 10 --tutorial-python VENV/bin/python
+    python benchmarks/time_to_loss.py ../shared/corpora/korquad_v1.0_dev.json \\
+        --tutorial-python VENV/bin/python
 
 VENV is an environment for TFBertForPreTraining, which transformers 5 no longer has:
     pip install tensorflow tf-keras transformers==4.57.6 datasets soynlp kss
-Both get the documents, the vocabulary and the shape of the preset. The tutorial makes its own pairs, pads them to 512, and
-trains with Adam at 1e-4 and a batch of 2 (here as one compiled function, which is kind to it). Time is that of the steps,
-compilation included, on two threads, one contestant after the other; evaluations and snapshots do not count. The
-snapshots of both are evaluated by `korean_bert.training.evaluate` on the same batches with the same masks.
+
+All get the same documents, vocabulary, model shape and time, one after the other, each in a process
+of its own:
+    ours           first weights and steps as `pretrain` makes them, the recipe of the preset;
+                   counting what the first weights are made of is part of its time
+    tutorial       its own pairs, padded to 512; Adam at 1e-4, batches of 2, a compiled function
+    mlm_RATE_SIZE  PyTorch's BertForMaskedLM with this learning rate and batch size, trained as by
+                   transformers' examples/pytorch/language-modeling/run_mlm.py, Trainer's defaults:
+                   texts concatenated and cut into blocks, 15 % masked, AdamW without decay,
+                   gradients clipped at 1, the rate falling in a straight line to 0 at the end of
+                   the time. mlm_5e-5_8 is the default; any other can be named, mlm_1e-3_8 say
+Time is that of the steps. Data, compilation, snapshots and evaluations do not count, nor does
+making a peer's batches. The machine must be quiet: PyTorch's threads wait for each other.
+
+All are judged by `mask_token_loss` of `korean_bert.training.evaluate`, on the same batches with the
+same masks (the preset's share). A model that has never seen a second segment gets the vector of the
+first one for it.
+
+What is in the folder is not done again: a race that was cut off goes on with those who are missing.
+One contestant, and the report of what is there without running any:
+
+    python benchmarks/time_to_loss.py CORPUS --contestant mlm_5e-5_8
+    python benchmarks/time_to_loss.py CORPUS --contestant
 """
 import argparse
 import json
+import logging
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from itertools import chain, pairwise
 from pathlib import Path
 
-SNAPSHOTS = 20  # evaluations of each contestant
-SHAPE = dict(hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024, max_position_embeddings=512)
+CONTESTANTS = ["ours", "tutorial", "mlm_5e-5_8", "mlm_3e-4_8",
+               "mlm_1e-3_32"]  # without warm-up, the highest rate needs calmer gradients
+SNAPSHOTS, OUR_EVALUATIONS = 20, 60  # evenly over the time
+FREE_STEPS = 3  # of a peer: they compile and warm up, and are learnt from but not timed
+SHAPE = dict(hidden_size=256, num_hidden_layers=4, num_attention_heads=4,
+             intermediate_size=1024, max_position_embeddings=512)
 
 
-# === The tutorial's recipe, in its own environment ===
+# === Peers: steps against the clock, and snapshots under PyTorch's names ===
+def run_steps(make_batch: Callable, step: Callable, tensors: Callable, seconds: float,
+              target: Path) -> None:
+    "Call step(batch, share of the time gone by) until the time is over, after a few free ones."
+    from safetensors.numpy import save_file
+
+    for _ in range(FREE_STEPS):
+        step(make_batch(), 0.0)
+    done, count = 0.0, FREE_STEPS
+    for part in range(SNAPSHOTS + 1):
+        mark = seconds * part / SNAPSHOTS
+        if part and done >= mark:  # a step longer than the time between two snapshots
+            continue
+        while done < mark:
+            batch, begin = make_batch(), time.perf_counter()
+            step(batch, done / seconds)
+            done, count = done + time.perf_counter() - begin, count + 1
+        folder = target / f"{done:07.1f}_{count}"
+        folder.mkdir(parents=True)
+        save_file(tensors(), folder / "model.safetensors")
+
+
+def endless_rows(rows: int, size: int):
+    "Row numbers for whole batches, shuffled anew each time all have been used."
+    while True:
+        order = random.sample(range(rows), rows)
+        yield from (order[i:i + size] for i in range(0, rows - size + 1, size))
+
+
 def torch_name(name: str) -> str:
-    "`tf_bert_for_pre_training/bert/encoder/layer_._0/attention/self/query/kernel:0` -> PyTorch's name."
+    "`tf_bert_for_pre_training/bert/pooler/dense/kernel:0` -> `bert.pooler.dense.weight`."
     parts = name.split(":")[0].split("/")[1:]
-    parts[-1] = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}.get(parts[-1], parts[-1])
-    joined = ".".join(parts).replace("layer_._", "layer.").replace("mlm___cls", "cls").replace("nsp___cls", "cls")
-    return joined
+    renamed = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
+    parts[-1] = renamed.get(parts[-1], parts[-1])
+    joined = ".".join(parts).replace("layer_._", "layer.")
+    return joined.replace("mlm___cls", "cls").replace("nsp___cls", "cls")
 
 
-def train_tutorial(folder: Path, minutes: float) -> None:
+def train_tutorial(folder: Path, seconds: float, target: Path) -> None:
+    "The tutorial's recipe, in its own environment."
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     import numpy as np
     import tensorflow as tf
     import tf_keras
     from datasets import load_from_disk
     from preprocessing import tutorial_pairs
-    from transformers import AutoTokenizer, BertConfig, DataCollatorForLanguageModeling, TFBertForPreTraining
+    from transformers import (AutoTokenizer, BertConfig, DataCollatorForLanguageModeling,
+                              TFBertForPreTraining)
 
     random.seed(0), tf.random.set_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "run/tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     documents = load_from_disk(str(folder / "run/corpus"))["train"]
-    pairs = documents.map(lambda rows: tutorial_pairs(rows, tokenizer, "punct"), batched=True, remove_columns=documents.column_names)
+    pairs = documents.map(lambda rows: tutorial_pairs(rows, tokenizer, "punct"), batched=True,
+                          remove_columns=documents.column_names)
     model = TFBertForPreTraining(BertConfig(vocab_size=len(tokenizer), **SHAPE))
     model(model.dummy_inputs)
-    optimizer, collate = tf_keras.optimizers.Adam(1e-4), DataCollatorForLanguageModeling(tokenizer, return_tensors="tf")
+    optimizer = tf_keras.optimizers.Adam(1e-4)
+    collate = DataCollatorForLanguageModeling(tokenizer, return_tensors="tf")
+    rows = endless_rows(len(pairs), 2)
 
     @tf.function
-    def step(batch):
+    def update(batch):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(model(batch, training=True).loss)
         optimizer.minimize(loss, model.trainable_variables, tape=tape)
 
-    def snapshot(seconds: float, steps: int) -> None:
-        arrays = {torch_name(w.name): w.numpy() for w in model.weights}
-        np.savez(folder / f"tutorial_{seconds:07.1f}_{steps}.npz", **arrays)
+    def tensors() -> dict:
+        found = {w.name: w.numpy() for w in model.weights}
+        return {torch_name(name): np.ascontiguousarray(array.T if "/kernel" in name else array)
+                for name, array in found.items()}
 
-    done, steps, order = 0.0, 0, []
-    snapshot(done, steps)
-    for k in range(1, SNAPSHOTS + 1):
-        while done < k * minutes * 60 / SNAPSHOTS:
-            order = order or random.sample(range(len(pairs)), len(pairs))
-            rows = [order.pop() for _ in range(min(2, len(order)))]
-            start = time.perf_counter()
-            step(collate([pairs[row] for row in rows]))
-            done, steps = done + time.perf_counter() - start, steps + 1
-        snapshot(done, steps)
+    run_steps(lambda: collate([pairs[row] for row in next(rows)]),
+              lambda batch, share: update(batch), tensors, seconds, target)
 
 
-def evaluate_tutorial(folder: Path, model, validation) -> list[dict]:
-    import numpy as np
-    from safetensors.numpy import save_file
+def cut_blocks(texts: list[str], tokenizer, block_size: int) -> list[list[int]]:
+    "All texts, [CLS] and [SEP] around each, as one row of tokens in blocks; the rest is dropped."
+    ids = list(chain.from_iterable(tokenizer(texts, verbose=False)["input_ids"]))
+    return [ids[i:i + block_size] for i in range(0, len(ids) - block_size + 1, block_size)]
 
-    from korean_bert.model import _is_matrix, load_hf_weights
-    from korean_bert.training import evaluate
 
-    points = []
-    for path in sorted(folder.glob("tutorial_*.npz")):
-        arrays = {name: np.ascontiguousarray(a.T if _is_matrix(name) else a) for name, a in np.load(path).items()}
-        save_file(arrays, folder / "snapshot/model.safetensors")
-        load_hf_weights(model, folder / "snapshot")
-        _, seconds, steps = path.stem.split("_")
-        points.append({"seconds": float(seconds), "steps": int(steps), **evaluate(model, validation)})
+def train_mlm(folder: Path, seconds: float, target: Path, learning_rate: float,
+              batch_size: int) -> None:
+    "PyTorch's BertForMaskedLM as run_mlm.py trains it."
+    import torch
+    from datasets import load_from_disk
+    from transformers import (AutoTokenizer, BertConfig, BertForMaskedLM,
+                              DataCollatorForLanguageModeling)
+
+    from korean_bert.config import load_config
+
+    random.seed(0), torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    texts = load_from_disk(str(folder / "run/corpus"))["train"]["text"]
+    block_size = load_config(folder / "run/config.json").block_size
+    blocks = cut_blocks(list(texts), tokenizer, block_size)
+    model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), **SHAPE)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=0.0, fused=True)
+    collate = DataCollatorForLanguageModeling(tokenizer)
+    rows = endless_rows(len(blocks), batch_size)
+
+    def step(batch, share: float) -> None:
+        optimizer.param_groups[0]["lr"] = learning_rate * (1 - share)
+        model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def tensors() -> dict:
+        found = {name: value.numpy().copy() for name, value in model.state_dict().items()
+                 if "decoder" not in name}  # tied
+        segments = found["bert.embeddings.token_type_embeddings.weight"]
+        segments[1] = segments[0]  # the second one was never seen
+        return found
+
+    run_steps(lambda: collate([{"input_ids": blocks[row]} for row in next(rows)]),
+              step, tensors, seconds, target)
+
+
+def evaluate_snapshots(target: Path, config) -> list[dict]:
+    "A point for each snapshot; the NSP figures of a model without that head are left out."
+    from korean_bert.model import BertForPreTraining, load_hf_weights
+    from korean_bert.training import evaluate, make_bert_config
+
+    logging.getLogger("korean_bert.model").setLevel(logging.ERROR)  # of the heads that are missing
+    tokenizer, _, validation = open_data(config)
+    model, points = BertForPreTraining(make_bert_config(config, len(tokenizer))), []
+    for path in sorted(target.iterdir()):
+        missing = load_hf_weights(model, path)
+        found = evaluate(model, validation)
+        if missing:
+            found = {name: value for name, value in found.items()
+                     if not name.startswith(("nsp", "majority"))}
+        seconds, steps = path.name.split("_")
+        points.append({"seconds": float(seconds), "steps": int(steps), **found})
     return points
 
 
 # === Ours ===
-def train_ours(folder: Path, minutes: float, config) -> None:
+def open_data(config) -> tuple:
+    "The tokenizer, the training batches, and the validation batches that all are judged by."
     from korean_bert.nsp import PretrainBatches
-    from korean_bert.training import build_model, prepare, read_history, set_output_bias, train
+    from korean_bert.training import prepare
 
     tokenizer, pairs, _ = prepare(config)
-    batches = PretrainBatches(pairs["train"], tokenizer, config)
-    validation = PretrainBatches(pairs["validation"], tokenizer, config, training=False, lengths=batches.lengths)
-    probe = replace(config, eval_steps=10_000)
-    train(build_model(probe, tokenizer, 60), batches, validation, probe, 60, folder / "probe")
-    seconds = sorted(row["seconds"] for row in read_history(folder / "probe") if "seconds" in row)
-    compiled = sum(seconds) - 60 * seconds[30]                      # what the first steps cost on top
-    steps = int((minutes * 60 - compiled) / (sum(seconds[:50]) / 50))
-    config = replace(config, eval_steps=max(1, steps // SNAPSHOTS))
+    return (tokenizer, PretrainBatches(pairs["train"], tokenizer, config),
+            PretrainBatches(pairs["validation"], tokenizer, config, training=False))
+
+
+def compile_steps(model, batches) -> None:
+    "Make a step of each length, so that all are compiled, and put everything back as it was."
+    from keras import ops
+
+    from korean_bert.training import as_fit_data
+
+    made = (batches[i] for i in range(len(batches)))
+    examples = {inputs["input_ids"].shape: (inputs, answers) for inputs, answers in made}
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [ops.convert_to_numpy(variable).copy() for variable in variables]
+    model.fit(as_fit_data(list(examples.values())), shuffle=False, verbose=0)
+    for variable, value in zip(variables, before):
+        variable.assign(value)
+
+
+def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
+    "What `pretrain` does, in as many steps as the time is long enough for."
+    from dataclasses import replace
+
+    from korean_bert.initialization import count_corpus, initialize_from_counts
+    from korean_bert.training import build_model, evaluate, read_history, train
+
+    tokenizer, batches, validation = open_data(config)
+    model = build_model(config, tokenizer, 20)
+    compile_steps(model, batches)
+    begin = time.perf_counter()
+    counts = count_corpus(batches.pairs, tokenizer)
+    initialize_from_counts(model, counts, tokenizer, config.seed)
+    counting = time.perf_counter() - begin
+    train(model, batches, validation, replace(config, eval_steps=20), 20, folder / "probe")
+    pace = sum(row.get("seconds", 0) for row in read_history(folder / "probe")) / 20
+    steps = max(2, int((seconds - counting) / pace))
+
     model = build_model(config, tokenizer, steps)
-    set_output_bias(model, pairs["train"], tokenizer)
-    train(model, batches, validation, config, steps, folder / "ours")
+    compile_steps(model, batches)
+    initialize_from_counts(model, counts, tokenizer, config.seed)
+    points = [{"seconds": counting, "steps": 0, **evaluate(model, validation)}]
+    config = replace(config, eval_steps=max(1, steps // OUR_EVALUATIONS))
+    train(model, batches, validation, config, steps, target)
+    done = counting
+    for row in read_history(target):
+        done += row.get("seconds", 0)
+        if "val_mask_token_loss" in row:
+            found = {name.removeprefix("val_"): value for name, value in row.items()}
+            bounds = {name: points[0][name] for name in ["unigram_entropy", "majority_share"]}
+            points.append({"seconds": done, "steps": found.pop("step"), **found, **bounds})
+    (target / "points.json").write_text(json.dumps(points, indent=1))
 
 
-def read_ours(folder: Path) -> list[dict]:
-    from korean_bert.training import read_history
-
-    points, seconds = [], 0.0
-    for row in read_history(folder / "ours"):
-        seconds += row.get("seconds", 0)
-        if "val_mlm_loss" in row:
-            points.append({"seconds": seconds, "steps": row["step"], **{k.removeprefix("val_"): v for k, v in row.items() if k != "step"}})
-    return points
-
-
-# === The comparison ===
-def plot(curves: dict[str, list[dict]], entropy: float, path: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(7, 4), constrained_layout=True)
-    for name, points in curves.items():
-        ax.plot([p["seconds"] / 60 for p in points], [p["mlm_loss"] for p in points], "o-", markersize=3, label=name)
-    ax.axhline(entropy, color="grey", linestyle=":", label="unigram entropy")
-    ax.set(xlabel="minutes of training on the CPU", ylabel="validation mlm_loss (nats)")
-    ax.legend()
-    ax.figure.savefig(path, dpi=150)
-
-
+# === The race ===
 def write_corpus(source: Path, target: Path) -> None:
     "KorQuAD's paragraphs as documents; any other file as it is."
     if source.name.startswith("korquad"):
         data = json.loads(source.read_text(encoding="utf-8"))["data"]
-        rows = [json.dumps({"text": p["context"]}, ensure_ascii=False) for article in data for p in article["paragraphs"]]
+        texts = [paragraph["context"] for article in data for paragraph in article["paragraphs"]]
+        rows = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
         target.write_text("\n".join(rows), encoding="utf-8")
     else:
-        target.write_bytes(source.read_bytes())
+        shutil.copy(source, target)
 
 
-def start(python: str, cores: set[int], *arguments: str) -> subprocess.Popen:
-    "A contestant in a process of its own, a thread on each of these cores."
-    threads = str(len(cores))
-    env = {**os.environ, "OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen([python, __file__, *arguments], env=env, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+def make_config(options: argparse.Namespace):
+    "The `small` preset in this shape, on this corpus."
+    from korean_bert.config import preset
+
+    suffix = ".jsonl" if options.corpus.name.startswith("korquad") else options.corpus.suffix
+    recipe = {"train_batch_size": options.batch_size, "learning_rate": options.learning_rate}
+    return preset("small", corpus=str(options.folder / f"corpus{suffix}"),
+                  output_dir=str(options.folder / "run"), precision="float32", num_proc=1, **SHAPE,
+                  **{name: value for name, value in recipe.items() if value is not None})
 
 
-def run_contest(pythons: dict[str, str], arguments: list[str], side_by_side: bool) -> None:
-    "Both on two cores, one after the other; or each on a core of its own, at the same time."
-    running = []
-    for core, (name, python) in enumerate(pythons.items()):
-        running.append(start(python, {core} if side_by_side else {0, 1}, *arguments, "--contestant", name))
-        if not side_by_side:
-            running[-1].wait()
-    if any(child.wait() for child in running):
-        raise SystemExit("a contestant failed")
+def train_contestant(name: str, options: argparse.Namespace) -> None:
+    "In a process of its own: a folder with its name, there only when it is whole."
+    target, seconds = options.folder / f"{name}.part", 60 * options.minutes
+    for unfinished in [target, options.folder / "probe"]:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if name == "ours":
+        train_ours(options.folder, seconds, target, make_config(options))
+    elif name == "tutorial":
+        train_tutorial(options.folder, seconds, target)
+    else:
+        _, learning_rate, batch_size = name.split("_")
+        train_mlm(options.folder, seconds, target, float(learning_rate), int(batch_size))
+    os.replace(target, options.folder / name)
+
+
+def start(name: str, options: argparse.Namespace) -> None:
+    "Run a contestant on two cores, with a thread on each."
+    env = {**os.environ, "OMP_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "2",
+           "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    python = options.tutorial_python if name == "tutorial" else sys.executable
+    subprocess.run([python, __file__, *sys.argv[1:], "--alone", name], env=env, check=True,
+                   preexec_fn=lambda: os.sched_setaffinity(0, {0, 1}))
+
+
+def read_curves(options: argparse.Namespace) -> dict[str, list[dict]]: # by name
+    "The points of all contestants that are there; snapshots are evaluated once."
+    curves = {}
+    for target in sorted(options.folder.iterdir()):
+        finished = target.is_dir() and not target.name.endswith(".part")
+        if not finished or not target.name.startswith(("ours", "tutorial", "mlm_")):
+            continue
+        points = target / "points.json"
+        if not points.exists():
+            found = evaluate_snapshots(target, make_config(options))
+            points.write_text(json.dumps(found, indent=1))
+        curves[target.name] = json.loads(points.read_text())
+    return dict(sorted(curves.items(), key=lambda item: item[0] != "ours"))
+
+
+# === The report ===
+def passed_at(points: list[dict], goal: float) -> float | None: # seconds
+    "When the loss first was at the goal, in a straight line between two evaluations."
+    if points[0]["mask_token_loss"] <= goal:
+        return points[0]["seconds"]
+    for before, after in pairwise(points):
+        if after["mask_token_loss"] <= goal:
+            share = ((before["mask_token_loss"] - goal)
+                     / (before["mask_token_loss"] - after["mask_token_loss"]))
+            return before["seconds"] + share * (after["seconds"] - before["seconds"])
+    return None
+
+
+def report(curves: dict[str, list[dict]], seconds: float) -> None:
+    "The losses at some seconds, interpolated, and when ours passed the best peer."
+    import numpy as np
+
+    marks = [seconds * share for share in [0.05, 0.1, 0.2, 0.3, 0.5, 0.7]]
+    print("\nmask_token_loss, nats; after seconds of training\n")
+    print("| contestant | " + " | ".join(f"{mark:.0f}" for mark in marks)
+          + " | at the end | below the unigram entropy |\n" + "|---" * (len(marks) + 3) + "|")
+    for name, points in curves.items():
+        last = points[-1]
+        losses = np.interp(marks, [point["seconds"] for point in points],
+                           [point["mask_token_loss"] for point in points])
+        print(f"| {name} | " + " | ".join(f"{loss:.3f}" for loss in losses) + " | "
+              f"{last['mask_token_loss']:.3f} ({last['steps']:,} steps, {last['seconds']:.0f} s) | "
+              f"{last['unigram_entropy'] - last['mask_token_loss']:+.3f} |")
+    peers = [name for name in curves if name != "ours"]
+    if "ours" not in curves or not peers:
+        return
+    best = min(peers, key=lambda name: curves[name][-1]["mask_token_loss"])
+    goal, first = curves[best][-1]["mask_token_loss"], curves["ours"][0]
+    reached = passed_at(curves["ours"], goal)
+    print(f"\nunigram entropy {first['unigram_entropy']:.3f}; the first weights of ours took "
+          f"{first['seconds']:.1f} s and are at {first['mask_token_loss']:.3f}")
+    passed = "ours did not pass it" if reached is None else f"ours passed it after {reached:.1f} s"
+    print(f"best peer: {best}, at {goal:.3f} after {curves[best][-1]['seconds']:.0f} s; {passed}")
+
+
+def plot(curves: dict[str, list[dict]], path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(7, 4), constrained_layout=True)
+    for name, points in curves.items():
+        ax.plot([point["seconds"] / 60 for point in points],
+                [point["mask_token_loss"] for point in points], "o-", markersize=3,
+                label="korean_bert" if name == "ours" else name)
+    ax.axhline(points[-1]["unigram_entropy"], color="grey", linestyle=":", label="unigram entropy")
+    ax.set(xlabel="minutes of training on two CPU threads",
+           ylabel="validation loss at [MASK] (nats)")
+    ax.legend()
+    ax.figure.savefig(path, dpi=150)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    option = parser.add_argument
+    option("corpus", type=Path, help="KorQuAD's JSON, or a file that `load_corpus` reads")
+    option("--contestant", nargs="*", default=CONTESTANTS, help="who is to run, all if not given")
+    option("--minutes", type=float, default=10, help="for each")
+    option("--tutorial-python", help="python of the environment for the tutorial's recipe")
+    option("--batch-size", type=int, help="ours; the preset's if not given")
+    option("--learning-rate", type=float, help="ours, the peak; the preset's if not given")
+    option("--folder", type=Path, default=Path("time_to_loss"), help="of all results")
+    option("--alone", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.folder = options.folder.resolve()
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path, help="KorQuAD's JSON, or a file of documents that `load_corpus` reads")
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--tutorial-python", required=True, help="python of the environment for the tutorial's recipe")
-    parser.add_argument("--batch-size", type=int, default=32, help="ours")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="ours, the peak")
-    parser.add_argument("--folder", type=Path, default=Path("time_to_loss"), help="for runs, snapshots, result.json and curves.png")
-    parser.add_argument("--side-by-side", action="store_true", help="at the same time, each on a core of its own, in half the time")
-    parser.add_argument("--contestant", choices=["tutorial", "ours"], help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    folder = options.folder.resolve()
-    if options.contestant == "tutorial":
-        return train_tutorial(folder, options.minutes)
+    options = parse()
+    if options.alone:
+        return train_contestant(options.alone, options)
+    missing = [name for name in options.contestant if not (options.folder / name).exists()]
+    if "tutorial" in missing and not options.tutorial_python:
+        raise SystemExit("the tutorial's recipe needs --tutorial-python")
+    from korean_bert.tokenizer import save_tokenizer
 
-    from korean_bert.config import preset
-    corpus = folder / f"corpus{options.corpus.suffix if not options.corpus.name.startswith('korquad') else '.jsonl'}"
-    config = preset("small", corpus=str(corpus), output_dir=str(folder / "run"), train_batch_size=options.batch_size,
-                    learning_rate=options.learning_rate, precision="float32", num_proc=1, **SHAPE)
-    if options.contestant == "ours":
-        return train_ours(folder, options.minutes, config)
-
-    from korean_bert.model import BertForPreTraining, save_hf_weights
-    from korean_bert.nsp import PretrainBatches
-    from korean_bert.training import make_bert_config, prepare, unigram_entropy
-    folder.mkdir(parents=True, exist_ok=True)
-    write_corpus(options.corpus, corpus)
-    tokenizer, pairs, _ = prepare(config)
-    arguments = [str(options.corpus), "--minutes", str(options.minutes), "--folder", str(folder), "--tutorial-python", options.tutorial_python,
-                 "--batch-size", str(options.batch_size), "--learning-rate", str(options.learning_rate)]
-    run_contest({"tutorial": options.tutorial_python, "ours": sys.executable}, arguments, options.side_by_side)
-
-    model = BertForPreTraining(make_bert_config(config, len(tokenizer)))
-    save_hf_weights(model, folder / "snapshot")
-    validation = PretrainBatches(pairs["validation"], tokenizer, config, training=False)
-    curves = {"tutorial": evaluate_tutorial(folder, model, validation), "korean_bert": read_ours(folder)}
-    entropy, goal = unigram_entropy(pairs["validation"], tokenizer), curves["tutorial"][-1]["mlm_loss"]
-    reached = next((p["seconds"] for p in curves["korean_bert"] if p["mlm_loss"] <= goal), None)
-    plot(curves, entropy, folder / "curves.png")
-    (folder / "result.json").write_text(json.dumps({"unigram_entropy": entropy, **curves}, indent=1))
-    for name, points in curves.items():
-        last = points[-1]
-        print(f"{name}: {last['steps']} steps, mlm_loss {last['mlm_loss']:.3f} ({entropy - last['mlm_loss']:+.3f} below the unigram entropy), "
-              f"nsp_accuracy {last['nsp_accuracy']:.3f}")
-    print(f"ours was below the tutorial's final loss after {reached:.0f} s of {curves['tutorial'][-1]['seconds']:.0f}" if reached else "not reached")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    config = make_config(options)
+    write_corpus(options.corpus, Path(config.corpus))
+    save_tokenizer(open_data(config)[0], options.folder / "tokenizer")
+    for name in missing:
+        print(f"{name}: {options.minutes:g} minutes", flush=True)
+        start(name, options)
+    if curves := read_curves(options):
+        report(curves, 60 * options.minutes)
+        plot(curves, options.folder / "curves.png")
 
 
 if __name__ == "__main__":
