@@ -18,7 +18,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 
 import keras
@@ -486,12 +486,13 @@ def _layer_names(layer, p: str) -> list: # of (variable, names)
 
 # %% ../nbs/04_model.ipynb #a9105c7e
 def hf_layout(model,    # `BertForPreTraining` or `BertForSequenceClassification`
-             ) -> list: # of (variable, names in PyTorch); several names lie side by side on the last axis
-    "Which tensors of PyTorch's BERT each variable holds. huggingface/transformers:modeling_bert.py."
+             ) -> list: # of (variable, names in PyTorch), which lie side by side on the last axis
+    "Which tensors of PyTorch's BERT a variable holds. huggingface/transformers:modeling_bert.py."
     e, prefix = model.bert.embeddings, "bert.embeddings"
     out = [(e.word_embeddings.embeddings, [f"{prefix}.word_embeddings.weight"]),
            (e.position_embeddings, [f"{prefix}.position_embeddings.weight"]),
-           (e.token_type_embeddings.embeddings, [f"{prefix}.token_type_embeddings.weight"]), *_norm_names(e.layer_norm, f"{prefix}.LayerNorm")]
+           (e.token_type_embeddings.embeddings, [f"{prefix}.token_type_embeddings.weight"]),
+           *_norm_names(e.layer_norm, f"{prefix}.LayerNorm")]
     for i, layer in enumerate(model.bert.encoder.layers):
         out += _layer_names(layer, f"bert.encoder.layer.{i}")
     out += _dense_names(model.bert.pooler.dense, "bert.pooler.dense")
@@ -499,7 +500,8 @@ def hf_layout(model,    # `BertForPreTraining` or `BertForSequenceClassification
         return out + _dense_names(model.classifier, "classifier")
     return [*out, *_dense_names(model.mlm_head.dense, "cls.predictions.transform.dense"),
             *_norm_names(model.mlm_head.layer_norm, "cls.predictions.transform.LayerNorm"),
-            (model.mlm_head.bias, ["cls.predictions.bias"]), *_dense_names(model.nsp_head.dense, "cls.seq_relationship")]
+            (model.mlm_head.bias, ["cls.predictions.bias"]),
+            *_dense_names(model.nsp_head.dense, "cls.seq_relationship")]
 
 # %% ../nbs/04_model.ipynb #52e0c8b6
 def _is_matrix(name: str) -> bool: # of a Dense layer: PyTorch keeps (out, in), Keras (in, out)
@@ -511,7 +513,8 @@ def to_hf_tensors(model, # `BertForPreTraining` or `BertForSequenceClassificatio
     tensors = {}
     for variable, names in hf_layout(model):
         for name, part in zip(names, np.split(ops.convert_to_numpy(variable), len(names), axis=-1)):
-            tensors[name] = np.ascontiguousarray(part.T if _is_matrix(name) else part, dtype="float32")
+            part = part.T if _is_matrix(name) else part
+            tensors[name] = np.ascontiguousarray(part, dtype="float32")
     return tensors
 
 # %% ../nbs/04_model.ipynb #75251aaf
@@ -656,12 +659,12 @@ def _match_vocabulary(tensors: dict, # of the checkpoint; its vocabulary's tenso
     log.warning("vocabulary matched by token: %d rows copied, %d start from random, %d left behind",
                 len(shared), len(new) - len(shared), len(old) - len(shared))
 
-# %% ../nbs/04_model.ipynb #fdfdc722
+# %% ../nbs/04_model.ipynb #5f70534e
 HEADS = {"bert.pooler.": "pooler", "cls.predictions.": "MLM head",
          "cls.seq_relationship.": "NSP head", "classifier.": "classification head"}
 
-def _find_missing_heads(tensors: dict, # of the checkpoint
-                        model,         # to be filled
+def _find_missing_heads(tensors: Iterable[str], # names of a checkpoint
+                        model,                  # to be filled
                        ) -> dict[str, str]: # prefix of the names -> the head in words
     "The heads of a model of which a checkpoint has no tensor at all."
     wanted = [name for _, names in hf_layout(model) for name in names]
@@ -669,6 +672,7 @@ def _find_missing_heads(tensors: dict, # of the checkpoint
             if any(name.startswith(prefix) for name in wanted)
             and not any(name.startswith(prefix) for name in tensors)}
 
+# %% ../nbs/04_model.ipynb #fdfdc722
 def _fit_tensors(tensors: dict, # of the checkpoint
                  model,         # to be filled
                  missing: tuple[str, ...], # prefixes of what the checkpoint need not have
@@ -692,6 +696,15 @@ def _fit_tensors(tensors: dict, # of the checkpoint
                if name.startswith("bert.")]
     return values, errors
 
+def _misfit(folder: str | Path, errors: list[str]) -> ValueError:
+    "The error for a checkpoint that does not fit: ten of the reasons, and a way out."
+    lines = [f"{folder} does not fit the model, {len(errors)} tensors:", *errors[:10]]
+    if len(errors) > 10:
+        lines.append(f"... and {len(errors) - 10} more")
+    if any(error.startswith(f"{WORDS}: expected") for error in errors):
+        lines.append("For another vocabulary pass tokenizer=, to match the rows by token.")
+    return ValueError("\n".join(lines))
+
 # %% ../nbs/04_model.ipynb #cac1c66c
 def load_hf_weights(model,              # `BertForPreTraining` or `BertForSequenceClassification`
                     folder: str | Path, # a Hugging Face BERT checkpoint
@@ -714,11 +727,7 @@ def load_hf_weights(model,              # `BertForPreTraining` or `BertForSequen
     missing = _find_missing_heads(tensors, model)
     values, errors = _fit_tensors(tensors, model, tuple(missing))
     if errors:
-        more = [f"... and {len(errors) - 10} more"] if len(errors) > 10 else []
-        if any(error.startswith(f"{WORDS}: expected") for error in errors):
-            more.append("For another vocabulary pass tokenizer=, to match the rows by token.")
-        raise ValueError("\n".join([f"{folder} does not fit the model, {len(errors)} tensors:",
-                                    *errors[:10], *more]))
+        raise _misfit(folder, errors)
     for variable, value in values:
         variable.assign(value)
     if missing:
