@@ -84,7 +84,8 @@ def _fill_mask_table(examples: list[dict]) -> str: # a Markdown table
     "What the model put into the gaps after training, right or wrong."
     rows = ["| 글 | 모델이 채운 말 (확률) |", "|---|---|"]
     for example in examples:
-        words = ", ".join(f"{p['token_str']} ({p['score']:.1%})" for p in example["predictions"][:5])
+        words = ", ".join(f"{found['token_str']} ({found['score']:.1%})"
+                          for found in example["predictions"][:5])
         cells = [text.replace("|", "\\|") for text in (example["text"], words)]
         rows.append(f"| {cells[0]} | {cells[1]} |".replace("[MASK]", "`[MASK]`"))
     return "\n".join(rows) if examples else "기록된 보기가 없습니다."
@@ -197,7 +198,7 @@ def make_model_card(run: str | Path,             # run folder of `pretrain`
                     repo_id: str | None = None,  # name in the examples; the run's if not given
                     license: str | None = None,  # of the model; the corpus's if not given
                    ) -> "huggingface_hub.ModelCard": # front matter and text
-    "Write a model card from the facts of a run. Mitchell et al. 2019, Model Cards for Model Reporting."
+    "Write a model card from the facts of a run. Mitchell et al., 2019, section 4."
     from huggingface_hub import ModelCard
 
     run = Path(run)
@@ -243,14 +244,16 @@ ADVICE = {  # what to do, by the status that the Hub answers with, or what else 
          "check the name, and make a token at https://huggingface.co/settings/tokens",
     403: "the token may not do this: it needs the role 'write', and the owner before the '/' must "
          "be you or your organisation",
-    404: "there is no such repository, or it is private and the token may not see it: check the name",
+    404: "there is no such repository, or it is private and the token may not see it: "
+         "check the name",
     409: "something else is changing the repository: wait a moment and call again",
     429: "too many requests: wait a few minutes and call again",
     "name": "expected a folder that is there, or a name on the Hub, 'owner/name'",
     "login": "log in with `hf auth login`, set HF_TOKEN, or pass token=",
     "offline": "unset HF_HUB_OFFLINE, which forbids the network",
     "refused": "the Hub refused the request, for the reason below",
-    "down": "the Hub has a problem of its own: call again later, what was uploaded is not sent twice",
+    "down": "the Hub has a problem of its own: call again later, what was uploaded is not sent "
+            "twice",
     "network": "check the network and call again, what was uploaded is not sent twice",
 }
 
@@ -324,13 +327,13 @@ def _check_name(repo_id: str, token: str | None) -> None:
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     try:
-        validate_repo_id(repo_id)
+        validate_repo_id(repo_id or "")
         if "/" not in repo_id or not repo_id.isascii():  # older versions let other letters pass
             raise HFValidationError("it needs an owner, and ASCII letters only")
     except HFValidationError as error:
         raise ValueError(
-            "repo_id must be 'owner/name' of ASCII letters, digits and . - _, at most 96 each, with "
-            "no . or - at an end, no -- or .., and no .git at the end, "
+            "repo_id must be 'owner/name' of ASCII letters, digits and . - _, at most 96 each, "
+            "with no . or - at an end, no -- or .., and no .git at the end, "
             f"got {repo_id!r}") from error
     if token is not None and not re.fullmatch(r"[!-~]+", token):  # no HTTP header could carry it
         raise ValueError("token must be ASCII without spaces and line breaks: copy it again")
@@ -341,8 +344,8 @@ def _check_repo(info: "huggingface_hub.ModelInfo", private: bool) -> set[str]: #
     if info.private != private:
         is_, wished = ("private", "public") if info.private else ("public", "private")
         raise FileExistsError(
-            f"{info.id} is {is_}, expected a {wished} repository: pass private={info.private}, "
-            f"choose another name, or make it {wished} in its settings on the Hub, {info.id}/settings")
+            f"{info.id} is {is_}, expected a {wished} repository: pass "
+            f"private={info.private}, choose another name, or make it {wished} on the Hub, in {info.id}/settings")
     others = {file.rfilename for file in info.siblings} - {".gitattributes"}
     if others and "korean_bert" not in (info.tags or []):
         raise FileExistsError(f"{info.id} already holds something else "
@@ -394,7 +397,7 @@ def push_to_hub(run: str | Path,            # run folder of `pretrain`
     return url
 
 # %% ../nbs/06_push_to_hub.ipynb #cbdf130e
-def load_sentiment() -> list[dict]: # `text` (str), `label` (int: 0 = negative, 1 = positive), in a fixed random order
+def load_sentiment() -> list[dict]: # `text`, `label` (0 = negative, 1 = positive), shuffled once
     "The sentiment sentences of this package: few, varied, balanced; CC0."
     lines = (files("korean_bert") / "data/sentiment.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
@@ -441,9 +444,21 @@ def _read_rows(rows: Iterable, # dicts, a DataFrame, a Dataset, or columns by na
                          f"row {pairs.index(True)} has one: give it to all or to none")
     return rows
 
-# %% ../nbs/06_push_to_hub.ipynb #72c59263
+# %% ../nbs/06_push_to_hub.ipynb #e5e55d07
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
+def _encode_rows(rows: Iterable, # as `_read_rows` takes them
+                 tokenizer, max_length: int,
+                ) -> tuple[dict[str, list], np.ndarray]: # INPUTS, unpadded; labels (rows,) int32
+    "Labelled texts as ids."
+    rows = _read_rows(rows)
+    texts, pairs = ([row.get(key) for row in rows] for key in ("text", "text_pair"))
+    encoded = tokenizer(texts, pairs if pairs[0] is not None else None, truncation=True,
+                        max_length=max_length)
+    return ({name: encoded[name] for name in INPUTS},
+            np.array([row["label"] for row in rows], np.int32))
+
+# %% ../nbs/06_push_to_hub.ipynb #72c59263
 class ClassificationBatches(keras.utils.PyDataset):
     "Labelled texts in batches; batch `index` is a function of (seed, epoch, index) alone."
     def __init__(self, rows: Iterable,    # as `finetune_classifier` takes them
@@ -453,32 +468,26 @@ class ClassificationBatches(keras.utils.PyDataset):
                  seed: int | None = None, # shuffles anew each epoch; None: sorted by length
                 ):
         super().__init__()
-        rows = _read_rows(rows)
-        texts, pairs = ([row.get(key) for row in rows] for key in ("text", "text_pair"))
-        self.encoded = tokenizer(texts, pairs if pairs[0] is not None else None, truncation=True,
-                                 max_length=max_length)
-        self.labels = np.array([row["label"] for row in rows], np.int32)
-        self.batch_size, self.seed = batch_size, seed
-        tokens = [len(ids) for ids in self.encoded["input_ids"]]
-        few = min(4, -(-len(rows) // (8 * batch_size)))
-        self.lengths = bucket_lengths(tokens, max_length, buckets=few)
-        self.bucket, self.epoch = np.searchsorted(self.lengths, tokens), -2
-        self.on_epoch_begin()  # for who looks at a batch before the first epoch begins
+        self.inputs, self.labels = _encode_rows(rows, tokenizer, max_length)
+        tokens = [len(ids) for ids in self.inputs["input_ids"]]
+        self.lengths = bucket_lengths(tokens, max_length, min(4, -(-len(tokens) // (8 * batch_size))))
+        self.bucket = np.searchsorted(self.lengths, tokens)
+        self.batch_size, self.seed, self.epoch = batch_size, seed, -2
+        self.on_epoch_begin()  # Keras may look at a batch before it begins the first epoch
 
     def on_epoch_begin(self):
         self.epoch += 1
-        rng = self.seed is not None and np.random.default_rng([self.seed, max(self.epoch, 0)])
-        self.plan = plan_epoch(self.bucket, self.batch_size, rng or None)
+        rng = None if self.seed is None else np.random.default_rng([self.seed, max(self.epoch, 0)])
+        self.plan = plan_epoch(self.bucket, self.batch_size, rng)
 
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> tuple[dict, np.ndarray, np.ndarray]:
-        # inputs (batch, length) int32, labels (batch,) int32, weights (batch,) float32, 0 for filler
-        filler, rows = self.plan[index] < 0, np.maximum(self.plan[index], ~self.plan[index])
+    def __getitem__(self, index: int) -> tuple: # inputs, labels, weights; filler weighs 0
+        rows, filler = np.maximum(self.plan[index], ~self.plan[index]), self.plan[index] < 0
         length = self.lengths[self.bucket[rows].max()]
-        inputs = {name: keras.utils.pad_sequences([self.encoded[name][row] for row in rows],
-                                                  length, padding="post") for name in INPUTS}
+        inputs = {name: keras.utils.pad_sequences([ids[i] for i in rows], length, padding="post")
+                  for name, ids in self.inputs.items()}
         return inputs, self.labels[rows], (~filler).astype(np.float32)
 
 # %% ../nbs/06_push_to_hub.ipynb #2060a8ec
