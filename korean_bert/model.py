@@ -696,6 +696,7 @@ def _fit_tensors(tensors: dict, # of the checkpoint
                if name.startswith("bert.")]
     return values, errors
 
+# %% ../nbs/04_model.ipynb #f5977ddc
 def _misfit(folder: str | Path, errors: list[str]) -> ValueError:
     "The error for a checkpoint that does not fit: ten of the reasons, and a way out."
     lines = [f"{folder} does not fit the model, {len(errors)} tensors:", *errors[:10]]
