@@ -225,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def commit(self, kind, repo_id, revision):
         self.may_write(repo_id.split("/")[0])
-        repo, files, summary = self.repo(kind, repo_id), {}, ""
+        repo, files, gone, summary = self.repo(kind, repo_id), {}, set(), ""
         for line in self.body.splitlines():
             key, value = (item := json.loads(line))["key"], item["value"]
             if key == "header":
@@ -236,7 +236,12 @@ class _Handler(BaseHTTPRequestHandler):
                 if value["oid"] not in self.hub.objects:
                     raise HubError(400, f"{value['path']} was not uploaded")
                 files[value["path"]] = self.hub.objects[value["oid"]]
-        repo.files |= files                                # all of them or none
+            elif key == "deletedFile":
+                if value["path"] not in repo.files:
+                    raise HubError(400, f"{value['path']} does not exist")
+                gone.add(value["path"])
+        kept = {path: content for path, content in repo.files.items() if path not in gone}
+        repo.files = kept | files                          # all of it or nothing
         repo.commits.append(summary)
         self.reply(200, {"commitUrl": f"{self.hub.url}/{repo_id}/commit/{repo.sha}", "commitOid": repo.sha, "pullRequestUrl": None})
 
