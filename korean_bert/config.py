@@ -123,7 +123,7 @@ class PretrainConfig:
 PRESETS = {
     "tiny": dict(base_checkpoint="builtin", vocab_size=4_000, block_size=64, max_position_embeddings=128, hidden_size=128,
                  num_hidden_layers=2, num_attention_heads=2, intermediate_size=512, dropout=0.0, mlm_prob=0.4, dupe_factor=2,
-                 validation_size=0.2, epochs=4, learning_rate=2e-3),
+                 validation_size=0.15, epochs=3, learning_rate=2e-3),
     "small": dict(base_checkpoint="builtin", vocab_size=8_000, block_size=64, max_position_embeddings=128, hidden_size=128,
                   num_hidden_layers=4, num_attention_heads=2, intermediate_size=512, dropout=0.0, mlm_prob=0.4, dupe_factor=2,
                   validation_size=0.05, train_batch_size=128, epochs=4, learning_rate=2e-3),

@@ -8,14 +8,14 @@ __all__ = ['NEAR', 'FAR', 'MOST_TOKENS', 'SHARPNESS', 'LARGEST_LOGIT', 'STRENGTH
            'position_vectors', 'shift_positions', 'bilinear_map', 'Counts', 'count_corpus', 'save_counts',
            'load_counts', 'set_output_bias', 'initialize_from_counts']
 
-# %% ../nbs/04b_initialization.ipynb #85ea0d52
+# %% ../nbs/04b_initialization.ipynb #0c5d82fd
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import pyarrow.compute as pc
 import scipy.sparse as sp
+from keras import ops
 from scipy.sparse.linalg import svds
 
 from .model import BertForPreTraining
@@ -177,7 +177,7 @@ def set_output_bias(model: BertForPreTraining, # fresh
     counts = tokens + 1  # a token that never occurred is rare, not impossible
     model.mlm_head.bias.assign(np.log(counts / counts.sum()).astype("float32"))
 
-# %% ../nbs/04b_initialization.ipynb #47c2adab
+# %% ../nbs/04b_initialization.ipynb #dd59b4ea
 RARITY, SEGMENT = 0.3, 0.5  # length of a standard deviation of rarity, and of a segment, against that of a token vector
 
 def _set_embeddings(model, space: _Space, vectors: np.ndarray, counts: Counts, tokenizer) -> None:
@@ -195,12 +195,15 @@ def _set_embeddings(model, space: _Space, vectors: np.ndarray, counts: Counts, t
                              (embeddings.token_type_embeddings.embeddings, length * SEGMENT * sides @ space.segment)]:
         variable.assign(values.astype("float32"))
 
+def _values(variable) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(variable))  # a copy that can be written to
+
 class _Heads:
     "The kernels of an attention layer, to be written head by head; `assign` puts them back."
     def __init__(self, attention):
         self.attention, self.dim = attention, attention.head_dim
-        self.fused, self.bias = np.array(attention.query_key_value.kernel), np.array(attention.query_key_value.bias)
-        self.output = np.array(attention.output_dense.kernel)
+        self.fused, self.bias = _values(attention.query_key_value.kernel), _values(attention.query_key_value.bias)
+        self.output = _values(attention.output_dense.kernel)
 
     def look(self, head: int, query: np.ndarray, key: np.ndarray) -> None:
         "The score of key j for query i is x_i @ query @ key.T @ x_j: both (hidden, n), n at most the head's width."
@@ -235,7 +238,7 @@ def _set_neighbour_heads(model, space: _Space, vectors: np.ndarray, counts: Coun
         heads.carry(head, space.token.T @ (u[:, :heads.dim] * root), (root[:, None] * v[:heads.dim]) @ space.token)
     heads.assign()
 
-# %% ../nbs/04b_initialization.ipynb #e57c5921
+# %% ../nbs/04b_initialization.ipynb #00c7b5cc
 def _topics(vectors: np.ndarray, counts: Counts, n: int) -> np.ndarray: # (t, n): token vectors @ it are topics
     "Directions in which tokens that occur in the same passages agree: their products are the far PMI."
     mean = counts.tokens @ vectors / np.linalg.norm(counts.tokens @ vectors)
@@ -266,18 +269,18 @@ def _set_topic_comparison(model, space: _Space, where: np.ndarray) -> None:
     4ab = (a + b)^2 - (a - b)^2, and gelu(x) + gelu(-x) is nearly a square: four neurons for each topic.
     """
     ffn, (a, b) = model.bert.encoder.layers[1].feed_forward, np.split(where, 2)
-    inner, outer = np.array(ffn.intermediate.kernel), np.array(ffn.output_dense.kernel)
+    inner, outer = _values(ffn.intermediate.kernel), _values(ffn.output_dense.kernel)
     rows = np.concatenate([a + b, -a - b, a - b, b - a])
     inner[:, :len(rows)] = rows.T
     outer[:len(rows)] = np.repeat([1, 1, -1, -1], len(a))[:, None] * space.topic * 2 / len(a)
     ffn.intermediate.kernel.assign(inner)
     ffn.output_dense.kernel.assign(outer)
-    pooler, nsp = np.array(model.bert.pooler.dense.kernel), np.array(model.nsp_head.dense.kernel)
+    pooler, nsp = _values(model.bert.pooler.dense.kernel), _values(model.nsp_head.dense.kernel)
     pooler[:, 0], nsp[0] = 0.5 * space.topic[0], [1, -1]
     model.bert.pooler.dense.kernel.assign(pooler)
     model.nsp_head.dense.kernel.assign(nsp)
 
-# %% ../nbs/04b_initialization.ipynb #c97a7a75
+# %% ../nbs/04b_initialization.ipynb #117e8557
 def initialize_from_counts(model: BertForPreTraining, # fresh
                            counts: Counts,            # of `count_corpus`
                            tokenizer,                 # of the run
@@ -300,4 +303,4 @@ def initialize_from_counts(model: BertForPreTraining, # fresh
         _set_topic_comparison(model, space, _set_topic_heads(model, space, _topics(vectors, counts, n)))
     dense = model.mlm_head.dense.kernel
     straight = np.eye(config.hidden_size) - space.rarity.T @ space.rarity  # how rare a token is says nothing of the next
-    dense.assign((PASS_ON * (straight + np.array(dense))).astype("float32"))
+    dense.assign((PASS_ON * (straight + _values(dense))).astype("float32"))

@@ -141,7 +141,7 @@ def fetch_checkpoint(name: str | Path,         # folder, or Hub id such as `klue
         return Path(name)
     try:
         names = HfApi(token=token).list_repo_files(str(name))
-        weights = "*.safetensors*" if any(n.endswith(".safetensors") for n in names) else "pytorch_model.bin"
+        weights = "*.safetensors*" if any(n.endswith(".safetensors") for n in names) else "pytorch_model*.bin*"
         return Path(snapshot_download(str(name), allow_patterns=["*.json", "vocab.txt", weights], token=token))
     except Exception as error:  # of many kinds: HTTP, sockets, names that cannot be
         raise OSError(f"cannot load a model from {str(name)!r}: expected a folder or the id of a BERT on the Hub. {error}") from error
@@ -345,7 +345,7 @@ def plot_history(history: list[dict],   # rows of `read_history`
     titles = ["loss (nats per chosen token)", "accuracy", "learning rate"]
     for ax, title in zip(axes, titles):
         ax.set(xlabel="step", title=title)
-    axes[0].legend(fontsize="x-small", loc="upper right")
+    axes[0].legend(fontsize="x-small", loc="center right")
     axes[1].legend(fontsize="x-small", loc="upper right", ncols=2)
     axes[1].set(ylim=(0, 1))
     return axes
@@ -545,7 +545,7 @@ def train(model: BertForPreTraining,   # compiled, see `build_model`
 
     Raises KeyboardInterrupt after saving where Ctrl-C was pressed, FloatingPointError where the loss is not a number.
     """
-    run, every, found = Path(run), config.eval_steps or max(1, steps // 10), None
+    run, every, found = Path(run), config.eval_steps or -(-steps // 10), None
     run.mkdir(parents=True, exist_ok=True)
     recorder = _Recorder(run, batches, load_checkpoint(run, model), steps, config)
     with recorder.file, recorder.bar, _finish_step_first(recorder):
