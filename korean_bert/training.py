@@ -13,10 +13,12 @@ __all__ = ['log', 'SHAPE', 'METRICS', 'EVALUATED', 'EXAMPLES', 'CURVES', 'MAY_CH
 import argparse
 import contextlib
 import importlib.util
+import itertools
 import json
 import logging
 import math
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -131,6 +133,17 @@ def choose_precision(precision: str = "auto", # as in `PretrainConfig`
     return "mixed_bfloat16" if capability >= 8 else "mixed_float16" if capability >= 7 else "float32"
 
 # %% ../nbs/05_training.ipynb #21e62184
+def _cached(name: str) -> Path | None:
+    "The folder of a model that was downloaded before."
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if (folder / "config.json").exists() else None
+
 def fetch_checkpoint(name: str | Path,         # folder, or Hub id such as `klue/bert-base`
                      token: str | None = None, # for a private model; that of `hf auth login` if not given
                     ) -> Path:                 # folder
@@ -140,7 +153,12 @@ def fetch_checkpoint(name: str | Path,         # folder, or Hub id such as `klue
     if Path(name).is_dir():
         return Path(name)
     try:
-        names = HfApi(token=token).list_repo_files(str(name))
+        try:
+            names = HfApi(token=token).list_repo_files(str(name))
+        except Exception:  # no network: what was fetched before will do
+            if (kept := _cached(str(name))) is None:
+                raise
+            return kept
         weights = "*.safetensors*" if any(n.endswith(".safetensors") for n in names) else "pytorch_model*.bin*"
         return Path(snapshot_download(str(name), allow_patterns=["*.json", "vocab.txt", weights], token=token))
     except Exception as error:  # of many kinds: HTTP, sockets, names that cannot be
@@ -206,7 +224,11 @@ def as_fit_data(batches: PretrainBatches, # any part of a run's batches
         return batches
     import tensorflow as tf
     spec = keras.tree.map_structure(lambda a: tf.TensorSpec(a.shape[:1] + (None,) * (a.ndim - 1), a.dtype), batches[0])
-    made = tf.data.Dataset.from_generator(lambda: (batches[i] for i in range(len(batches))), output_signature=spec)
+    passes = itertools.count()
+    def read():  # `fit` reads once an epoch; behind the last batch of an epoch comes the first of the next
+        first = next(passes) * len(batches)
+        return (batches[first + i] for i in range(len(batches)))
+    made = tf.data.Dataset.from_generator(read, output_signature=spec)
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing to tune, and its thread may sleep for a minute before it lets `fit` end
     return made.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)
@@ -599,14 +621,44 @@ def check_resources(bert: BertConfig, config: PretrainConfig) -> None:
 # %% ../nbs/05_training.ipynb #0ea6488e
 MAY_CHANGE = {"output_dir", "num_proc", "save_steps", "save_minutes", "tensorboard"}  # what does not change the result
 
+def _check_ours(run: Path) -> None:
+    "Raise FileExistsError where a folder holds something, but no run of ours: nothing of it may be touched."
+    found = sorted(path.name for path in run.iterdir()) if run.is_dir() else [run.name] * run.exists()
+    if not set(found) <= {".lock", ".holder", "config.json.tmp"}:  # what a run leaves that was killed at once
+        try:
+            load_config(run / "config.json")
+        except (OSError, ValueError, TypeError) as error:
+            raise FileExistsError(f"{run} is no run folder of korean_bert ({type(error).__name__}) and holds {', '.join(found[:5])}: "
+                                  "choose an output_dir that is new or empty") from error
+
 def _check_same_run(config: PretrainConfig) -> None:
-    "Raise ValueError where the run folder was made with another configuration."
+    "Raise an error where the run folder is not ours, or was made with another configuration."
+    _check_ours(Path(config.output_dir))
     path = Path(config.output_dir) / "config.json"
     old = asdict(load_config(path)) if path.exists() else asdict(config)
     differences = [f"{name}: {old[name]!r} there, {value!r} now" for name, value in asdict(config).items()
                    if old[name] != value and name not in MAY_CHANGE]
     if differences:
         raise ValueError(f"{config.output_dir} was made with another configuration ({'; '.join(differences)}): choose another output_dir")
+
+@contextlib.contextmanager
+def _one_process(run: Path) -> Iterator[None]:
+    "Hold the run folder; raises OSError that names the process which holds it. A dead one's lock is free."
+    from filelock import FileLock, Timeout
+
+    run.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(run / ".lock"), run / ".holder"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+        raise OSError(f"{who} is working in {run}: wait for it, or choose another output_dir") from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 def _once(folder: Path,                    # result of the stage
           make: Callable[[Path], None],    # writes it into the folder that it is given
@@ -732,10 +784,14 @@ def pretrain(config: PretrainConfig, # what to do
     The same call goes on where an interrupted one was; a finished run answers with its report.
     """
     run = Path(config.output_dir)
+    _check_same_run(config)  # before anything is written
     if "fill_mask" in (report := _Report(run / "report.json")):
-        _check_same_run(config)
         log.warning("the run in %s is finished: this is its report", run)
         return dict(report)
+    with _one_process(run):
+        return _pretrain(config, run)
+
+def _pretrain(config: PretrainConfig, run: Path) -> dict:
     tokenizer, pairs, report = prepare(config)
     batches = PretrainBatches(pairs["train"], tokenizer, config)
     validation = PretrainBatches(pairs["validation"], tokenizer, config, training=False, lengths=np.union1d(batches.lengths, config.block_size))
