@@ -13,7 +13,6 @@ __all__ = ['log', 'SHAPE', 'METRICS', 'EVALUATED', 'EXAMPLES', 'CURVES', 'MAY_CH
 import argparse
 import contextlib
 import importlib.util
-import itertools
 import json
 import logging
 import math
@@ -224,11 +223,7 @@ def as_fit_data(batches: PretrainBatches, # any part of a run's batches
         return batches
     import tensorflow as tf
     spec = keras.tree.map_structure(lambda a: tf.TensorSpec(a.shape[:1] + (None,) * (a.ndim - 1), a.dtype), batches[0])
-    passes = itertools.count()
-    def read():  # `fit` reads once an epoch; behind the last batch of an epoch comes the first of the next
-        first = next(passes) * len(batches)
-        return (batches[first + i] for i in range(len(batches)))
-    made = tf.data.Dataset.from_generator(read, output_signature=spec)
+    made = tf.data.Dataset.from_generator(lambda: (batches[i] for i in range(len(batches))), output_signature=spec)
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing to tune, and its thread may sleep for a minute before it lets `fit` end
     return made.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)
