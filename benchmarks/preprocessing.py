@@ -101,7 +101,8 @@ def run_tutorial(corpus, tokenizer, folder: str, backend: str) -> dict:
 def run_ours(corpus, tokenizer, folder: str, copies: int = 1) -> dict:
     from korean_bert.cleaning import clean_corpus
     from korean_bert.config import preset
-    from korean_bert.nsp import make_pairs, split_sentences
+    from korean_bert.nsp import make_pairs
+    from korean_bert.sentences import split_sentences
     split_sentences(["준비 운동이다 한 번 더 한다"])                            # loads mecab-ko and its dictionary
     start = perf_counter()
     pairs = make_pairs(clean_corpus(corpus), tokenizer, preset("base"), folder=f"{folder}/pairs")
@@ -129,7 +130,8 @@ def run_batches(corpus, tokenizer, folder: str) -> dict:
     from dataclasses import replace
 
     from korean_bert.config import preset
-    from korean_bert.nsp import PretrainBatches, make_pairs
+    from korean_bert.masking import PretrainBatches
+    from korean_bert.nsp import make_pairs
     pairs, made = make_pairs(corpus, tokenizer, preset("base"), folder=f"{folder}/pairs"), {}
     for size in (32, 256):
         for whole in (False, True):

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from time import perf_counter
 
-from korean_bert.nsp import split_sentences
+from korean_bert.sentences import split_sentences
 
 SPLITTERS = {"regex (?<=[.!?])\\s": lambda texts: [re.split(r"(?<=[.!?])\s", text) for text in texts]} | {
     name: lambda texts, name=name: split_sentences(texts, name) for name in ["fast", "rules", "kss-punct", "kss-fast", "kss-mecab", "kss-pecab"]}

@@ -191,7 +191,7 @@ def evaluate_snapshots(target: Path, config) -> list[dict]:
 # === Ours ===
 def open_data(config) -> tuple:
     "The tokenizer, the training batches, and the validation batches that all are judged by."
-    from korean_bert.nsp import PretrainBatches
+    from korean_bert.masking import PretrainBatches
     from korean_bert.training import prepare
 
     tokenizer, pairs, _ = prepare(config)

@@ -104,7 +104,8 @@ def korquad_batches(path: Path, B: int):
 
     from korean_bert.cleaning import clean_corpus
     from korean_bert.config import preset
-    from korean_bert.nsp import PretrainBatches, make_pairs
+    from korean_bert.masking import PretrainBatches
+    from korean_bert.nsp import make_pairs
     from korean_bert.tokenizer import train_tokenizer
 
     disable_progress_bars()

@@ -23,9 +23,9 @@ import keras
 import numpy as np
 
 from .config import PretrainConfig, load_config
+from .masking import bucket_lengths, plan_epoch
 from .model import (BertForPreTraining, BertForSequenceClassification, Dropout,
                                load_hf_weights, seeded)
-from .nsp import bucket_lengths, plan_epoch
 from .tokenizer import load_tokenizer
 from .training import fetch_checkpoint, make_optimizer
 
@@ -478,13 +478,13 @@ class ClassificationBatches(keras.utils.PyDataset):
     def on_epoch_begin(self):
         self.epoch += 1
         rng = None if self.seed is None else np.random.default_rng([self.seed, max(self.epoch, 0)])
-        self.plan = plan_epoch(self.bucket, self.batch_size, rng)
+        self.rows, self.fillers = plan_epoch(self.bucket, self.batch_size, rng)
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple: # inputs, labels, weights; filler weighs 0
-        rows, filler = np.maximum(self.plan[index], ~self.plan[index]), self.plan[index] < 0
+        rows, filler = self.rows[index], self.fillers[index]
         length = self.lengths[self.bucket[rows].max()]
         inputs = {name: keras.utils.pad_sequences([ids[i] for i in rows], length, padding="post")
                   for name, ids in self.inputs.items()}

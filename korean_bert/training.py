@@ -38,8 +38,9 @@ from transformers import BertConfig
 from .cleaning import clean_corpus, describe_corpus, load_corpus, split_corpus
 from .config import PRESETS, PretrainConfig, ask_gpus, environment_report, load_config, preset, save_config
 from .initialization import count_corpus, count_tokens, initialize_from_counts, load_counts, save_counts, set_output_bias
+from .masking import PretrainBatches
 from .model import BertForPreTraining, count_parameters, load_hf_weights, save_hf_weights, seeded
-from .nsp import PretrainBatches, make_pairs
+from .nsp import make_pairs
 from .tokenizer import load_base_tokenizer, load_tokenizer, save_tokenizer, tokenizer_report, train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -495,12 +496,12 @@ class _Recorder(keras.callbacks.Callback):
         self.clock = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        rows, rate = self.batches.rows(batch), float(self.schedule(self.step))
+        (rows, _), rate = self.batches.rows(batch), float(self.schedule(self.step))
         _check_finite(logs, self.step + 1, f"batch {batch} from step {self.batches.start}, learning rate {rate:.2g}, pairs {rows.tolist()}", self.run)
         self.step += 1
         now = time.perf_counter()
         seconds, self.clock = now - self.clock, now
-        self.write(_history_row(self.step, logs, rate, seconds, len(rows), int(self.batches.tokens[np.maximum(rows, ~rows)].sum())))
+        self.write(_history_row(self.step, logs, rate, seconds, len(rows), int(self.batches.tokens[rows].sum())))
         self.bar.update()
         self.bar.set_postfix(mlm_loss=f"{logs['mlm_loss']:.3f}", refresh=False)
         if self.step % self.config.save_steps == 0 or time.monotonic() - self.saved > 60 * self.config.save_minutes:
