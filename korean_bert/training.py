@@ -683,7 +683,8 @@ def _prepare_corpus(config: PretrainConfig, report: _Report, folder: Path) -> No
     from datasets import DatasetDict
 
     work = folder / "work"
-    corpus = load_corpus(config.corpus, text_column=config.text_column, cache_dir=work)
+    corpus = load_corpus(config.corpus, text_column=config.text_column, lines=config.lines,
+                         cache_dir=work)
     cleaned = clean_corpus(corpus, _processes(config, corpus), work)
     parts = dict(zip(["train", "validation"], split_corpus(cleaned, config.validation_size, config.seed)))
     report.add("corpus", {**describe_corpus(corpus), "dropped_by_cleaning": len(corpus) - len(cleaned)})
