@@ -31,8 +31,8 @@ def save_ours(folder: str) -> None:
     import keras
     from transformers import BertConfig
 
-    from korean_bert.model import (BertForPreTraining, BertForSequenceClassification,
-                                   save_hf_weights)
+    from korean_bert.model import BertForPreTraining, BertForSequenceClassification
+    from korean_bert.weights import save_hf_weights
 
     keras.utils.set_random_seed(0)
     config = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=4,

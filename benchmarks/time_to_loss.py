@@ -171,7 +171,8 @@ def train_mlm(folder: Path, seconds: float, target: Path, learning_rate: float,
 
 def evaluate_snapshots(target: Path, config) -> list[dict]:
     "A point for each snapshot; the NSP figures of a model without that head are left out."
-    from korean_bert.model import BertForPreTraining, load_hf_weights
+    from korean_bert.model import BertForPreTraining
+    from korean_bert.weights import load_hf_weights
     from korean_bert.training import evaluate, make_bert_config
 
     logging.getLogger("korean_bert.model").setLevel(logging.ERROR)  # of the heads that are missing

@@ -24,10 +24,11 @@ import numpy as np
 
 from .config import PretrainConfig, load_config
 from .masking import bucket_lengths, plan_epoch
-from .model import (BertForPreTraining, BertForSequenceClassification, Dropout,
-                               load_hf_weights, seeded)
+from .model import BertForPreTraining, BertForSequenceClassification, seeded
+from .speed import Dropout
 from .tokenizer import load_tokenizer
-from .training import fetch_checkpoint, make_optimizer
+from .training import make_optimizer
+from .weights import fetch_checkpoint, load_hf_weights
 
 # %% ../nbs/06_push_to_hub.ipynb #51b6881a
 HOME = "https://github.com/korean-bert/korean_bert"
