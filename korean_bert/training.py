@@ -28,10 +28,9 @@ from transformers import BertConfig
 
 from .config import PretrainConfig
 from .initialization import count_tokens
+from .masking import PretrainBatches
 from .model import METRICS, BertForPreTraining, seeded
 from .weights import load_hf_weights
-from .masking import PretrainBatches
-XX
 
 # %% ../nbs/05_training.ipynb #150fe874
 def unigram_entropy(counts: np.ndarray, # (vocab_size,) how often each token occurs, see `count_tokens`
