@@ -35,12 +35,13 @@ import logging
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from itertools import chain, pairwise
 from pathlib import Path
+
+from harness import make_parser, read_korquad, run_child
 
 CONTESTANTS = ["ours", "tutorial", "mlm_5e-5_8", "mlm_3e-4_8",
                "mlm_1e-3_32"]  # without warm-up, the highest rate needs calmer gradients
@@ -252,9 +253,7 @@ def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
 def write_corpus(source: Path, target: Path) -> None:
     "KorQuAD's paragraphs as documents; any other file as it is."
     if source.name.startswith("korquad"):
-        data = json.loads(source.read_text(encoding="utf-8"))["data"]
-        texts = [paragraph["context"] for article in data for paragraph in article["paragraphs"]]
-        rows = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+        rows = [json.dumps({"text": text}, ensure_ascii=False) for text in read_korquad(source)]
         target.write_text("\n".join(rows), encoding="utf-8")
     else:
         shutil.copy(source, target)
@@ -286,13 +285,11 @@ def train_contestant(name: str, options: argparse.Namespace) -> None:
     os.replace(target, options.folder / name)
 
 
-def start(name: str, options: argparse.Namespace) -> None:
-    "Run a contestant on two cores, with a thread on each."
-    env = {**os.environ, "OMP_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "2",
-           "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    python = options.tutorial_python if name == "tutorial" else sys.executable
-    subprocess.run([python, __file__, *sys.argv[1:], "--alone", name], env=env, check=True,
-                   preexec_fn=lambda: os.sched_setaffinity(0, {0, 1}))
+def run_contestant(name: str, options: argparse.Namespace) -> None:
+    "Run a contestant on two cores, with a thread on each; what it made lies in its folder."
+    python = options.tutorial_python if name == "tutorial" else None
+    for _ in run_child(__file__, [*sys.argv[1:], "--alone", name], python, cores=(0, 1)):
+        pass
 
 
 def read_curves(options: argparse.Namespace) -> dict[str, list[dict]]: # by name
@@ -366,8 +363,7 @@ def plot(curves: dict[str, list[dict]], path: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     option = parser.add_argument
     option("corpus", type=Path, help="KorQuAD's JSON, or a file that `load_corpus` reads")
     option("--contestant", nargs="*", default=CONTESTANTS, help="who is to run, all if not given")
@@ -397,7 +393,7 @@ def main() -> None:
     save_tokenizer(open_data(config)[0], options.folder / "tokenizer")
     for name in missing:
         print(f"{name}: {options.minutes:g} minutes", flush=True)
-        start(name, options)
+        run_contestant(name, options)
     if curves := read_curves(options):
         report(curves, 60 * options.minutes)
         plot(curves, options.folder / "curves.png")
