@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 settings = ConfigParser()
 settings.read("settings.ini", encoding="utf-8")
 settings = settings["DEFAULT"]
+extras = {key.removesuffix("_requirements"): value.split()
+          for key, value in settings.items() if key.endswith("_requirements")}
 
 setup(
     name=settings["lib_name"],
@@ -24,10 +26,7 @@ setup(
     package_data={"korean_bert": ["data/*"]},
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
-    extras_require={
-        "dev": settings["dev_requirements"].split(),
-        "jax": settings["jax_requirements"].split(),
-    },
+    extras_require=extras,
     entry_points={
         "console_scripts": settings.get("console_scripts", "").splitlines(),
         "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"],

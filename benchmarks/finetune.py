@@ -7,8 +7,8 @@ The corpora folder holds nsmc_train_20k.jsonl and nsmc_test_4k.jsonl (`document`
 positive). A tenth of the training reviews is held out: it decides which epoch of a run is kept,
 which learning rate each start gets, and the n-grams and C of the baseline. The test reviews are
 looked at only for the number in the table. Random weights have the first model's shape. The
-baseline is logistic regression on the TF-IDF of character n-grams (pip install scikit-learn).
-Runs on TensorFlow or, with KERAS_BACKEND=jax, on JAX.
+baseline is logistic regression on the TF-IDF of character n-grams. Needs the extra `dev`, for
+scikit-learn. Runs on TensorFlow or, with KERAS_BACKEND=jax, on JAX.
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ from time import perf_counter
 
 import keras
 import numpy as np
+from harness import make_parser
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -122,8 +123,7 @@ def print_table(report: dict) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     option = parser.add_argument
     option("models", nargs="*", help="checkpoints: folders, or models of the Hub")
     option("corpora", type=Path, help="folder of the two NSMC files")

@@ -1,28 +1,31 @@
-"""Sequences a second of one training step of BERT-base (forward, backward, AdamW) on a GPU, and its share of the GPU's peak.
+"""Sequences a second of a training step of BERT-base on a GPU, and its share of the GPU's peak.
 
-Ours runs on Keras with JAX in mixed_bfloat16, as users run it (`model.fit` on batches in memory) and as a bare jitted step
-on batches that already lie on the GPU: the difference is what fit and the transfers cost. The peers are PyTorch's
-BertForPreTraining with bfloat16 autocast, sdpa attention, torch.compile and fused AdamW:
+A step is forward, backward and AdamW. Ours runs on Keras with JAX in mixed_bfloat16, as users run
+it (`model.fit` on batches in memory) and as a bare jitted step on batches that already lie on the
+GPU: the difference is what fit and the transfers cost. The peers are PyTorch's BertForPreTraining
+with bfloat16 autocast, sdpa attention, torch.compile and fused AdamW:
 
     torch       as it is: vocabulary scores at every position, the padding mask given
-    torch-best  vocabulary scores at the masked positions alone as ours, and no mask: sdpa's fastest kernel
+    torch-best  vocabulary scores at the masked positions alone as ours, and no mask: sdpa's
+                fastest kernel
 
-The peak is the best of several 8192 x 8192 x 8192 bfloat16 products of random numbers, measured by the same process. FLOPs are
-those of train_step.py's `model_flops`. Every peer gets a process of its own; a shape that does not fit prints its error.
+The peak is the best of several 8192 x 8192 x 8192 bfloat16 products of random numbers, measured by
+the same process. FLOPs are those of train_step.py's `model_flops`. Every peer gets a process of its
+own; a shape that does not fit prints its error.
 
-    python benchmarks/gpu_step.py --peers ours,torch,torch-best --shapes 128x32,128x64,512x8,512x16 --json out.json
+    python benchmarks/gpu_step.py --peers ours,torch,torch-best --json out.json \\
+        --shapes 128x32,128x64,512x8,512x16
 """
 import argparse
 import itertools
-import json
 import os
 import statistics
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Callable, Iterator
 
+from harness import make_parser, run_child, send_row, take_turns
 from train_step import V, make_batch, model_flops, n_masked
 
 PEERS = ["ours", "torch", "torch-best"]
@@ -48,14 +51,17 @@ def best_rate(product: Callable, seconds: float) -> float:
 
 
 def seconds_a_step(step: Callable, wait: Callable, seconds: float) -> float:
-    "Median over three runs, each of about `seconds`, of steps that are only waited for at the end of a run."
+    """Median over three runs of about `seconds` each.
+
+    Steps are only waited for at the end of a run.
+    """
     def run(n: int) -> float:
         start = perf_counter()
         for _ in range(n):
             last = step()
         wait(last)
         return (perf_counter() - start) / n
-    run(3)                                              # compiles
+    run(3)  # compiles
     n = max(5, int(seconds / run(5)))
     return statistics.median(run(n) for _ in range(3))
 
@@ -83,7 +89,8 @@ def new_model():
     from korean_bert.model import BertForPreTraining
 
     model = BertForPreTraining(BertConfig(vocab_size=V), dtype="mixed_bfloat16")
-    model.compile(keras.optimizers.AdamW(1e-4, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0), jit_compile=True)
+    optimizer = keras.optimizers.AdamW(1e-4, weight_decay=0.01, epsilon=1e-6, global_clipnorm=1.0)
+    model.compile(optimizer, jit_compile=True)
     return model
 
 
@@ -97,15 +104,16 @@ def fit_seconds(model, batches: list, seconds: float) -> float:
         marks.append(perf_counter())
 
     def epoch_end(epoch, logs):
-        float(logs["loss"])                             # waits for the last step
+        float(logs["loss"])  # waits for the last step
         marks.append(perf_counter() - marks.pop())
 
     def fit(n: int, epochs: int = 1) -> float:
         marks.clear()
         timer = keras.callbacks.LambdaCallback(on_epoch_begin=epoch_begin, on_epoch_end=epoch_end)
-        model.fit((batch for batch in itertools.cycle(batches)), steps_per_epoch=n, epochs=epochs, verbose=0, callbacks=[timer])
+        data = (batch for batch in itertools.cycle(batches))
+        model.fit(data, steps_per_epoch=n, epochs=epochs, verbose=0, callbacks=[timer])
         return statistics.median(marks) / n
-    fit(3)                                              # compiles
+    fit(3)  # compiles
     return fit(max(5, int(seconds / fit(5))), epochs=3)
 
 
@@ -114,7 +122,8 @@ def bare_seconds(model, batches: list, seconds: float) -> float:
     import jax
     import jax.numpy as jnp
 
-    variables = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables, model.metrics_variables
+    variables = (model.trainable_variables, model.non_trainable_variables,
+                 model.optimizer.variables, model.metrics_variables)
     state = [tuple([jnp.copy(variable.value) for variable in part] for part in variables)]
     data = itertools.cycle(jax.device_put(batches))
 
@@ -134,8 +143,9 @@ def run_ours(shapes: list[tuple[int, int]], seconds: float) -> Iterator[dict]:
         try:
             model = model or new_model()
             fit_s = fit_seconds(model, batches, seconds)
-            yield {"L": L, "B": B, "peak": peak, "fit_s": fit_s, "bare_s": bare_seconds(model, batches, seconds)}
-        except Exception as error:                      # out of memory: fit has taken the variables along
+            bare_s = bare_seconds(model, batches, seconds)
+            yield {"L": L, "B": B, "peak": peak, "fit_s": fit_s, "bare_s": bare_s}
+        except Exception as error:  # out of memory: fit has taken the variables along
             model = None
             yield {"L": L, "B": B, "error": first_line(error)}
 
@@ -160,7 +170,8 @@ def torch_best_loss(model, batch: dict):
 
     x, pooled = model.bert(batch["input_ids"], token_type_ids=batch["token_type_ids"])[:2]
     scores, related = model.cls(x.flatten(0, 1)[batch["rows"]], pooled)
-    return F.cross_entropy(scores.float(), batch["masked_ids"]) + F.cross_entropy(related.float(), batch["next_sentence_label"])
+    return (F.cross_entropy(scores.float(), batch["masked_ids"])
+            + F.cross_entropy(related.float(), batch["next_sentence_label"]))
 
 
 def torch_batch(B: int, L: int, i: int, best: bool) -> dict:
@@ -169,13 +180,15 @@ def torch_batch(B: int, L: int, i: int, best: bool) -> dict:
     import torch
 
     x, y, labels = make_batch(B, L, i)
-    batch = {"input_ids": x["input_ids"], "token_type_ids": x["token_type_ids"], "next_sentence_label": y["next_sentence_label"]}
+    batch = {"input_ids": x["input_ids"], "token_type_ids": x["token_type_ids"],
+             "next_sentence_label": y["next_sentence_label"]}
     if best:
         rows = (np.arange(B)[:, None] * L + x["masked_positions"]).ravel()
         batch |= {"rows": rows, "masked_ids": y["masked_ids"].ravel()}
     else:
         batch |= {"attention_mask": x["attention_mask"], "labels": labels}
-    return {name: torch.tensor(value, dtype=torch.long, device="cuda") for name, value in batch.items()}
+    return {name: torch.tensor(value, dtype=torch.long, device="cuda")
+            for name, value in batch.items()}
 
 
 def torch_step(model, optimizer, loss_of: Callable, batches: list[dict]) -> Callable:
@@ -201,33 +214,28 @@ def run_torch(shapes: list[tuple[int, int]], seconds: float, best: bool) -> Iter
     from transformers import BertConfig, BertForPreTraining
 
     peak = torch_peak()
-    model = BertForPreTraining._from_config(BertConfig(vocab_size=V), attn_implementation="sdpa").cuda().train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, eps=1e-6, fused=True)
+    model = BertForPreTraining._from_config(BertConfig(vocab_size=V), attn_implementation="sdpa")
+    model = model.cuda().train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, eps=1e-6,
+                                  fused=True)
     loss_of = torch.compile(torch_best_loss if best else torch_loss, dynamic=False)
     for L, B in shapes:
         try:
-            step = torch_step(model, optimizer, loss_of, [torch_batch(B, L, i, best) for i in range(BATCHES)])
-            yield {"L": L, "B": B, "peak": peak, "bare_s": seconds_a_step(step, lambda loss: loss.item(), seconds)}
+            batches = [torch_batch(B, L, i, best) for i in range(BATCHES)]
+            step = torch_step(model, optimizer, loss_of, batches)
+            bare_s = seconds_a_step(step, lambda loss: loss.item(), seconds)
+            yield {"L": L, "B": B, "peak": peak, "bare_s": bare_s}
         except Exception as error:
             yield {"L": L, "B": B, "error": first_line(error)}
 
 
 # === Table ===
-def child(peer: str, shapes: list[tuple[int, int]], seconds: float) -> None:
-    "Measure one peer; a line of JSON per row."
-    rows = run_ours(shapes, seconds) if peer == "ours" else run_torch(shapes, seconds, best=peer == "torch-best")
+def measure_peer(peer: str, shapes: list[tuple[int, int]], seconds: float) -> None:
+    "Measure one peer and send its rows."
+    rows = (run_ours(shapes, seconds) if peer == "ours"
+            else run_torch(shapes, seconds, best=peer == "torch-best"))
     for row in rows:
-        print("RESULT " + json.dumps({"peer": peer, **row}), flush=True)
-
-
-def run(peer: str, options: argparse.Namespace) -> Iterator[dict]:
-    "The rows of one peer, as they come."
-    command = [sys.executable, __file__, "--child", peer, "--shapes", options.shapes, "--seconds", str(options.seconds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("RESULT "):
-            yield json.loads(line.removeprefix("RESULT "))
-    process.wait()
+        send_row({"peer": peer, **row})
 
 
 def table_row(row: dict) -> str:
@@ -239,30 +247,39 @@ def table_row(row: dict) -> str:
     tflop = model_flops(B, row["L"], n_masked(row["L"])) / 1e12
     share = f"{tflop / fit / row['peak']:.1%}" if fit else ""
     speed = f"{B / fit:.0f}" if fit else ""
-    return f"{start} {speed} | {B / bare:.0f} | {tflop / (fit or bare):.0f} | {share} | {tflop / bare / row['peak']:.1%} |"
+    return (f"{start} {speed} | {B / bare:.0f} | {tflop / (fit or bare):.0f} | {share} | "
+            f"{tflop / bare / row['peak']:.1%} |")
+
+
+def parse() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    option = parser.add_argument
+    option("--peers", default=",".join(PEERS))
+    option("--shapes", default=SHAPES, help="LENGTHxBATCH, comma separated")
+    option("--seconds", type=float, default=1.0, help="of one timed run; three are made")
+    option("--json", type=Path, help="file to write")
+    option("--child", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--shapes", default=SHAPES, help="LENGTHxBATCH, comma separated")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one timed run; three are made")
-    parser.add_argument("--json", type=Path, help="file to write")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse()
     if options.child:
-        return child(options.child, read_shapes(options.shapes), options.seconds)
-    results = []
-    for peer in options.peers.split(","):
-        for row in run(peer, options):
-            results.append(row)
-            print(table_row(row), file=sys.stderr, flush=True)
-            if options.json:
-                options.json.write_text(json.dumps(results, indent=1))
-    peaks = {(row["peer"], row["peak"]): f"{row['peer']} {row['peak']:.0f}" for row in results if "peak" in row}
+        return measure_peer(options.child, read_shapes(options.shapes), options.seconds)
+
+    def run_peer(peer: str) -> Iterator[dict]:
+        arguments = ["--child", peer, "--shapes", options.shapes, "--seconds", options.seconds]
+        return run_child(__file__, arguments)
+
+    def show(row: dict) -> None:
+        print(table_row(row), file=sys.stderr, flush=True)
+
+    results = take_turns(options.peers.split(","), 1, run_peer, show, options.json)
+    peaks = {(row["peer"], row["peak"]): f"{row['peer']} {row['peak']:.0f}"
+             for row in results if "peak" in row}
     print("peak, TFLOP/s:", ", ".join(peaks.values()))
-    print("| peer | L | B | seq/s, fit | seq/s, bare step | TFLOP/s | share of peak, fit | share of peak, bare |\n"
-          "|---|---|---|---|---|---|---|---|")
+    print("| peer | L | B | seq/s, fit | seq/s, bare step | TFLOP/s | share of peak, fit | "
+          "share of peak, bare |\n|---|---|---|---|---|---|---|---|")
     for row in results:
         print(table_row(row))
 

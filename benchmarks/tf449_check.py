@@ -1,16 +1,19 @@
 """Do folders saved by us load in transformers 4.49's TensorFlow classes, as tutorials load them?
 
-    PEER_PYTHON=VENV/bin/python python benchmarks/tf449_check.py
+    python benchmarks/tf449_check.py VENV/bin/python
 
 VENV is an environment of its own: pip install tensorflow tf-keras transformers==4.49.0
 """
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
+from harness import make_parser
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read when TensorFlow is imported, in a function below
 
 LABELS = 3    # of the classifier that we save
 LENGTH = 40   # tokens of the longest example
@@ -77,13 +80,16 @@ def compare_theirs(folder: str) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) == 3:  # one of the two processes
-        steps = {"save_ours": save_ours, "compare_theirs": compare_theirs}
-        return steps[sys.argv[1]](sys.argv[2])
-    peer = os.environ.get("PEER_PYTHON", "venv_49/bin/python")
+    parser = make_parser(__doc__)
+    parser.add_argument("python", help="interpreter of that environment")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:  # one of the two processes
+        step, folder = options.child
+        return {"save_ours": save_ours, "compare_theirs": compare_theirs}[step](folder)
     with tempfile.TemporaryDirectory() as folder:
-        for python, step in [(sys.executable, "save_ours"), (peer, "compare_theirs")]:
-            subprocess.run([python, __file__, step, folder], check=True)
+        for python, step in [(sys.executable, "save_ours"), (options.python, "compare_theirs")]:
+            subprocess.run([python, __file__, python, "--child", step, folder], check=True)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,13 @@ import logging
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from itertools import chain, pairwise
 from pathlib import Path
+
+from harness import make_parser, read_korquad, run_child
 
 CONTESTANTS = ["ours", "tutorial", "mlm_5e-5_8", "mlm_3e-4_8",
                "mlm_1e-3_32"]  # without warm-up, the highest rate needs calmer gradients
@@ -193,7 +194,7 @@ def evaluate_snapshots(target: Path, config) -> list[dict]:
 def open_data(config) -> tuple:
     "The tokenizer, the training batches, and the validation batches that all are judged by."
     from korean_bert.masking import PretrainBatches
-    from korean_bert.training import prepare
+    from korean_bert.runs import prepare
 
     tokenizer, pairs, _ = prepare(config)
     return (tokenizer, PretrainBatches(pairs["train"], tokenizer, config),
@@ -220,25 +221,32 @@ def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
     from dataclasses import replace
 
     from korean_bert.initialization import count_corpus, initialize_from_counts
-    from korean_bert.training import build_model, evaluate, read_history, train
+    from korean_bert.runs import train_run
+    from korean_bert.training import build_model, evaluate, make_bert_config, read_history
 
     tokenizer, batches, validation = open_data(config)
-    model = build_model(config, tokenizer, 20)
-    compile_steps(model, batches)
+    bert = make_bert_config(config, len(tokenizer))
+
+    def compiled_model(steps: int):
+        model = build_model(bert, steps, config.learning_rate, config.seed,
+                            warmup_ratio=config.warmup_ratio)
+        compile_steps(model, batches)
+        return model
+
+    model = compiled_model(20)
     begin = time.perf_counter()
     counts = count_corpus(batches.pairs, tokenizer)
     initialize_from_counts(model, counts, tokenizer, config.seed)
     counting = time.perf_counter() - begin
-    train(model, batches, validation, replace(config, eval_steps=20), 20, folder / "probe")
+    train_run(model, batches, validation, replace(config, eval_steps=20), 20, folder / "probe")
     pace = sum(row.get("seconds", 0) for row in read_history(folder / "probe")) / 20
     steps = max(2, int((seconds - counting) / pace))
 
-    model = build_model(config, tokenizer, steps)
-    compile_steps(model, batches)
+    model = compiled_model(steps)
     initialize_from_counts(model, counts, tokenizer, config.seed)
     points = [{"seconds": counting, "steps": 0, **evaluate(model, validation)}]
     config = replace(config, eval_steps=max(1, steps // OUR_EVALUATIONS))
-    train(model, batches, validation, config, steps, target)
+    train_run(model, batches, validation, config, steps, target)
     done = counting
     for row in read_history(target):
         done += row.get("seconds", 0)
@@ -253,9 +261,7 @@ def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
 def write_corpus(source: Path, target: Path) -> None:
     "KorQuAD's paragraphs as documents; any other file as it is."
     if source.name.startswith("korquad"):
-        data = json.loads(source.read_text(encoding="utf-8"))["data"]
-        texts = [paragraph["context"] for article in data for paragraph in article["paragraphs"]]
-        rows = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+        rows = [json.dumps({"text": text}, ensure_ascii=False) for text in read_korquad(source)]
         target.write_text("\n".join(rows), encoding="utf-8")
     else:
         shutil.copy(source, target)
@@ -287,13 +293,11 @@ def train_contestant(name: str, options: argparse.Namespace) -> None:
     os.replace(target, options.folder / name)
 
 
-def start(name: str, options: argparse.Namespace) -> None:
-    "Run a contestant on two cores, with a thread on each."
-    env = {**os.environ, "OMP_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "2",
-           "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    python = options.tutorial_python if name == "tutorial" else sys.executable
-    subprocess.run([python, __file__, *sys.argv[1:], "--alone", name], env=env, check=True,
-                   preexec_fn=lambda: os.sched_setaffinity(0, {0, 1}))
+def run_contestant(name: str, options: argparse.Namespace) -> None:
+    "Run a contestant on two cores, with a thread on each; what it made lies in its folder."
+    python = options.tutorial_python if name == "tutorial" else None
+    for _ in run_child(__file__, [*sys.argv[1:], "--alone", name], python, cores=(0, 1)):
+        pass
 
 
 def read_curves(options: argparse.Namespace) -> dict[str, list[dict]]: # by name
@@ -367,8 +371,7 @@ def plot(curves: dict[str, list[dict]], path: Path) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     option = parser.add_argument
     option("corpus", type=Path, help="KorQuAD's JSON, or a file that `load_corpus` reads")
     option("--contestant", nargs="*", default=CONTESTANTS, help="who is to run, all if not given")
@@ -398,7 +401,7 @@ def main() -> None:
     save_tokenizer(open_data(config)[0], options.folder / "tokenizer")
     for name in missing:
         print(f"{name}: {options.minutes:g} minutes", flush=True)
-        start(name, options)
+        run_contestant(name, options)
     if curves := read_curves(options):
         report(curves, 60 * options.minutes)
         plot(curves, options.folder / "curves.png")

@@ -1,34 +1,38 @@
-"""Seconds of one training step of BERT-base (forward, backward, AdamW) on 2 CPU threads: ours against its peers.
+"""Seconds of one training step of BERT-base on 2 CPU threads: ours against its peers.
 
-Each peer runs in a process of its own, one after another, the whole round repeated: a machine that others use drifts,
-ratios within a round do not. Peers with needs of their own get the python of their own venv:
+A step is forward, backward and AdamW. Each peer runs in a process of its own, one after another,
+the whole round repeated. Peers with needs of their own get the python of their own environment:
 
-    python benchmarks/train_step.py --rounds 3 --peers ours-tf-xla,ours-jax,torch,torch-compile,tfbert,kerashub-tf \\
-        --python tfbert=venv_57/bin/python --python kerashub=venv_hub/bin/python --json out.json
+    python benchmarks/train_step.py --rounds 3 --json out.json \\
+        --peers ours-tf-xla,ours-jax,torch,torch-compile,tfbert,kerashub-tf \\
+        --python tfbert=venv_57/bin/python --python kerashub=venv_hub/bin/python
 
-venvs: tfbert, tutorial: tensorflow tf-keras transformers==4.57.6;  kerashub: keras-hub tensorflow keras jax;
-torch, ours: korean_bert, torch
+Environments:
+    tfbert, tutorial    tensorflow tf-keras transformers==4.57.6
+    kerashub            keras-hub tensorflow keras jax
+    torch, ours         korean_bert, torch
 
-With KorQuAD's paragraphs, real pairs in our buckets (TensorFlow XLA) against the tutorial's loop: TFBertForPreTraining on
-two pairs padded to 512, Adam, both through `train_on_batch`, what `fit` calls:
+With KorQuAD's paragraphs: real pairs in our buckets (TensorFlow XLA) against the tutorial's loop,
+TFBertForPreTraining on two pairs padded to 512 with Adam, both through `train_on_batch`, which is
+what `fit` calls:
 
     python benchmarks/train_step.py --korquad ../shared/corpora/korquad_v1.0_dev.json --steps 12 \\
         --python tutorial=venv_57/bin/python
 """
 import argparse
-import json
 import os
 import resource
 import statistics
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Callable, Iterator
 
-V, H, N, I, A = 25_000, 768, 12, 3072, 12     # vocabulary, hidden size, layers, intermediate size, heads: BERT-base
-PEERS = ["matmul", "ours-tf-xla", "ours-tf", "ours-jax", "ours-jax-nojit", "tfbert", "tfbert-xla", "torch", "torch-compile",
-         "kerashub-tf", "kerashub-jax"]
+from harness import make_parser, read_korquad, run_child, send_row, take_turns
+
+# BERT-base: vocabulary, hidden size, layers, intermediate size, heads
+V, H, N, I, A = 25_000, 768, 12, 3072, 12
+PEERS = ["matmul", "ours-tf-xla", "ours-tf", "ours-jax", "ours-jax-nojit", "tfbert", "tfbert-xla",
+         "torch", "torch-compile", "kerashub-tf", "kerashub-jax"]
 KORQUAD_PEERS = ["ours-korquad", "tutorial"]
 TUTORIAL = (2, 512)                           # its batch size, and the tokens that it pads to
 PAIR = 128                                    # tokens of a pair, at most
@@ -40,13 +44,16 @@ def n_masked(L: int) -> int:
 
 
 def model_flops(B: int, L: int, P: int) -> int:
-    "Matrix products of forward and backward (2 + 4 FLOPs a weight and token): attention counted, vocabulary on P positions."
+    """Matrix products of forward and backward, 2 + 4 FLOPs a weight and token.
+
+    Attention is counted, and the vocabulary on P positions.
+    """
     layer = 4 * H * H + 2 * H * I + 2 * L * H
     return 6 * (B * L * N * layer + B * P * (V * H + H * H) + B * (H * H + 2 * H))
 
 
 def make_batch(B: int, L: int, step: int) -> tuple[dict, dict, "np.ndarray"]:
-    "Random inputs and targets as ours takes them, and the labels of every position as the peers do."
+    "Random inputs and targets as ours takes them, and labels of every position for the peers."
     import numpy as np
 
     rng, P = np.random.default_rng(step), n_masked(L)
@@ -55,10 +62,11 @@ def make_batch(B: int, L: int, step: int) -> tuple[dict, dict, "np.ndarray"]:
     x = {"input_ids": rng.integers(5, V, (B, L)).astype("int32"),
          "token_type_ids": np.tile((np.arange(L) >= L // 2).astype("int32"), (B, 1)),
          "attention_mask": np.ones((B, L), "int32"), "masked_positions": positions}
-    y = {"masked_ids": rng.integers(5, V, (B, P)).astype("int32"), "weights": np.ones((B, P), "float32"),
+    y = {"masked_ids": rng.integers(5, V, (B, P)).astype("int32"),
+         "weights": np.ones((B, P), "float32"),
          "next_sentence_label": rng.integers(0, 2, B).astype("int32")}
     labels = np.full((B, L), -100, "int64")
-    np.put_along_axis(labels, positions.astype("int64"), y["masked_ids"].astype("int64"), axis=1)
+    np.put_along_axis(labels, positions.astype("int64"), y["masked_ids"].astype("int64"), 1)
     return x, y, labels
 
 
@@ -66,7 +74,8 @@ def bert_config():
     "The shape, for ours and the classes of transformers."
     from transformers import BertConfig
 
-    return BertConfig(vocab_size=V, hidden_size=H, num_hidden_layers=N, intermediate_size=I, num_attention_heads=A)
+    return BertConfig(vocab_size=V, hidden_size=H, num_hidden_layers=N, intermediate_size=I,
+                      num_attention_heads=A)
 
 
 def adamw(optimizers):
@@ -84,7 +93,8 @@ def make_ours(peer: str):
 
     model = BertForPreTraining(bert_config())
     compiled = peer not in ("ours-tf", "ours-jax-nojit")
-    model.compile(optimizer=adamw(keras.optimizers), jit_compile=compiled, run_eagerly=peer == "ours-jax-nojit")
+    model.compile(optimizer=adamw(keras.optimizers), jit_compile=compiled,
+                  run_eagerly=peer == "ours-jax-nojit")
     return model
 
 
@@ -109,10 +119,9 @@ def korquad_batches(path: Path, B: int):
     from korean_bert.tokenizer import train_tokenizer
 
     disable_progress_bars()
-    data = json.loads(path.read_text(encoding="utf-8"))["data"]
-    texts = [paragraph["context"] for article in data for paragraph in article["paragraphs"]]
-    corpus = clean_corpus(Dataset.from_dict({"text": texts}))
-    config = preset("base", base_checkpoint="builtin", vocab_size=V, block_size=PAIR, train_batch_size=B)
+    corpus = clean_corpus(Dataset.from_dict({"text": read_korquad(path)}))
+    config = preset("base", base_checkpoint="builtin", vocab_size=V, block_size=PAIR,
+                    train_batch_size=B)
     tokenizer = train_tokenizer(corpus["text"], V)
     return PretrainBatches(make_pairs(corpus, tokenizer, config), tokenizer, config)
 
@@ -124,10 +133,11 @@ def korquad_rows(path: Path, B: int, warm: int, steps: int) -> Iterator[dict]:
     for i in range(len(batches)):
         where.setdefault(batches[i][0]["input_ids"].shape[1], []).append(i)
     for length, indices in sorted(where.items()):
-        def step(i: int) -> float:
+        def step(i: int, indices: list[int] = indices) -> float:
             x, y = batches[indices[i % len(indices)]]
             return float(model.train_on_batch(x, y, return_dict=True)["loss"])
-        yield {"B": B, "L": length, "share": len(indices) / len(batches), **measure(step, warm, steps)}
+        share = len(indices) / len(batches)
+        yield {"B": B, "L": length, "share": share, **measure(step, warm, steps)}
 
 
 # === Peers ===
@@ -137,15 +147,16 @@ def make_kerashub(peer: str):
     import keras
     import keras_hub
 
-    bert = keras_hub.models.BertBackbone(vocabulary_size=V, num_layers=N, num_heads=A, hidden_dim=H, intermediate_dim=I,
-                                         max_sequence_length=512)
-    head = keras_hub.layers.MaskedLMHead(token_embedding=bert.token_embedding, intermediate_activation="gelu")
+    bert = keras_hub.models.BertBackbone(vocabulary_size=V, num_layers=N, num_heads=A, hidden_dim=H,
+                                         intermediate_dim=I, max_sequence_length=512)
+    head = keras_hub.layers.MaskedLMHead(token_embedding=bert.token_embedding,
+                                         intermediate_activation="gelu")
     positions = keras.Input((None,), dtype="int32", name="masked_positions")
     scores = head(bert.output["sequence_output"], mask_positions=positions)
     related = keras.layers.Dense(2)(bert.output["pooled_output"])
     model = keras.Model({**bert.input, "masked_positions": positions}, [scores, related])
     losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(2)]
-    model.compile(optimizer=adamw(keras.optimizers), loss=losses)              # jit_compile="auto": Keras's default
+    model.compile(optimizer=adamw(keras.optimizers), loss=losses)  # jit_compile="auto", the default
     return model
 
 
@@ -155,8 +166,8 @@ def setup_kerashub(B: int, L: int, peer: str) -> Callable[[int], float]:
 
     def step(i: int) -> float:
         x, y, _ = make_batch(B, L, i)
-        inputs = {"token_ids": x["input_ids"], "segment_ids": x["token_type_ids"], "padding_mask": x["attention_mask"],
-                  "masked_positions": x["masked_positions"]}
+        inputs = {"token_ids": x["input_ids"], "segment_ids": x["token_type_ids"],
+                  "padding_mask": x["attention_mask"], "masked_positions": x["masked_positions"]}
         result = model.train_on_batch(inputs, [y["masked_ids"], y["next_sentence_label"]])
         return float(result[0] if isinstance(result, (list, tuple)) else result)
     return step
@@ -194,8 +205,9 @@ def setup_tfbert(B: int, L: int, peer: str) -> Callable[[int], float]:
     def train(inputs):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(model(inputs, training=True).loss)
-        pairs = zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        optimizer.apply_gradients((gradient, variable) for gradient, variable in pairs if gradient is not None)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        pairs = zip(gradients, model.trainable_variables)
+        optimizer.apply_gradients(pair for pair in pairs if pair[0] is not None)
         return loss
     return lambda i: float(train(tfbert_inputs(*make_batch(B, L, i))))
 
@@ -219,14 +231,16 @@ def setup_torch(B: int, L: int, peer: str) -> Callable[[int], float]:
 
     torch.set_num_threads(2)
     model = BertForPreTraining(bert_config()).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, eps=1e-6, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, eps=1e-6,
+                                  fused=True)
     forward = torch.compile(model) if peer.endswith("compile") else model
 
     def step(i: int) -> float:
         x, y, labels = make_batch(B, L, i)
         inputs = {name: x[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
         inputs |= {"labels": labels, "next_sentence_label": y["next_sentence_label"]}
-        loss = forward(**{name: torch.tensor(value, dtype=torch.long) for name, value in inputs.items()}).loss
+        tensors = {name: torch.tensor(value, dtype=torch.long) for name, value in inputs.items()}
+        loss = forward(**tensors).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -235,7 +249,8 @@ def setup_torch(B: int, L: int, peer: str) -> Callable[[int], float]:
 
 
 # === Measuring, in a process of its own ===
-SETUPS = {"ours": setup_ours, "kerashub": setup_kerashub, "tfbert": setup_tfbert, "tutorial": setup_tutorial, "torch": setup_torch}
+SETUPS = {"ours": setup_ours, "kerashub": setup_kerashub, "tfbert": setup_tfbert,
+          "tutorial": setup_tutorial, "torch": setup_torch}
 
 
 def timed(function: Callable, *arguments) -> tuple:
@@ -246,7 +261,10 @@ def timed(function: Callable, *arguments) -> tuple:
 
 
 def matmul_rate(seconds: float = 4) -> dict[str, list[float]]:
-    "GFLOP/s of a 2048^3 float32 product: best, median, best per CPU second (robust on a busy machine)."
+    """GFLOP/s of a 2048^3 float32 product: best, median, best per CPU second.
+
+    The last of these is robust on a busy machine.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -254,8 +272,8 @@ def matmul_rate(seconds: float = 4) -> dict[str, list[float]]:
     tensor = tf.constant(array)
     xla = tf.function(lambda a: tf.matmul(a, a), jit_compile=True)
     plain = tf.function(lambda a: tf.matmul(a, a))
-    products = {"xla": lambda: xla(tensor)[0, 0].numpy(), "tf": lambda: plain(tensor)[0, 0].numpy(),
-                "numpy": lambda: array @ array}
+    products = {"xla": lambda: xla(tensor)[0, 0].numpy(),
+                "tf": lambda: plain(tensor)[0, 0].numpy(), "numpy": lambda: array @ array}
     rates = {}
     for name, product in products.items():
         product()
@@ -263,7 +281,8 @@ def matmul_rate(seconds: float = 4) -> dict[str, list[float]]:
         while perf_counter() < end:
             runs.append(timed(product)[1:])
         times, cpu = zip(*runs)
-        rates[name] = [2 * 2048**3 / 1e9 / s for s in (min(times), statistics.median(times), min(cpu))]
+        seconds_taken = min(times), statistics.median(times), min(cpu)
+        rates[name] = [2 * 2048**3 / 1e9 / taken for taken in seconds_taken]
     return rates
 
 
@@ -272,11 +291,12 @@ def measure(step: Callable[[int], float], warm: int, steps: int) -> dict:
     first, warm_s, _ = timed(lambda: [step(i) for i in range(warm)])
     losses, times, cpu = zip(*(timed(step, warm + i) for i in range(steps)))
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"warm_s": warm_s, "step_s": times, "cpu_s": cpu, "losses": [*first, *losses], "rss_gb": rss}
+    return {"warm_s": warm_s, "step_s": times, "cpu_s": cpu, "losses": [*first, *losses],
+            "rss_gb": rss}
 
 
-def child(options: argparse.Namespace) -> None:
-    "Measure one peer; a line of JSON per row."
+def measure_peer(options: argparse.Namespace) -> None:
+    "Measure one peer and send its rows."
     peer = options.child
     if peer == "matmul":
         rows = [{"gflops": matmul_rate()}]
@@ -286,27 +306,20 @@ def child(options: argparse.Namespace) -> None:
         step = SETUPS[peer.split("-")[0]](options.B, options.L, peer)
         rows = [{"B": options.B, "L": options.L, **measure(step, options.warm, options.steps)}]
     for row in rows:
-        print("RESULT " + json.dumps({"peer": peer, **row}), flush=True)
+        send_row({"peer": peer, **row})
 
 
 # === The race ===
-def run(peer: str, options: argparse.Namespace) -> list[dict]:
-    "The rows of one peer, on two threads; none if it failed."
+def run_peer(peer: str, options: argparse.Namespace) -> list[dict]:
+    "The rows of one peer, on two threads: all of them or, if it fails on the way, none."
     pythons = dict(text.split("=") for text in options.python)
-    python = next((path for name, path in pythons.items() if peer.startswith(name)), sys.executable)
+    python = next((path for name, path in pythons.items() if peer.startswith(name)), None)
     B, L = TUTORIAL if peer == "tutorial" else (options.B, options.L)
-    command = [python, __file__, "--child", peer, "-B", B, "-L", L, "--steps", options.steps, "--warm", options.warm]
+    arguments = ["--child", peer, "-B", B, "-L", L, "--steps", options.steps,
+                 "--warm", options.warm]
     if options.korquad:
-        command += ["--korquad", options.korquad]
-    env = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "TF_NUM_INTRAOP_THREADS": "2",
-                        "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {0, 1}))
-    rows = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if done.returncode or not rows:
-        print(f"{peer}: failed\n{done.stderr[-600:]}", flush=True)
-        return []
-    return rows
+        arguments += ["--korquad", options.korquad]
+    return list(run_child(__file__, arguments, python, cores=(0, 1)))
 
 
 def print_row(row: dict) -> None:
@@ -316,19 +329,23 @@ def print_row(row: dict) -> None:
         print(row["round"], "matmul", rates, f"load {row['load']:.1f}", flush=True)
         return
     B, times = row["B"], row["step_s"]
-    print(row["round"], f"{row['peer']:15} {B}x{row['L']}: {B / statistics.median(times):.3f} seq/s (best {B / min(times):.3f}), "
-          f"cpu {statistics.median(row['cpu_s']):.2f} s/step, first {row['warm_s']:.0f} s, rss {row['rss_gb']:.1f} GB, "
-          f"load {row['load']:.1f}, loss {row['losses'][0]:.3f}", flush=True)
+    median, best = B / statistics.median(times), B / min(times)
+    print(row["round"], f"{row['peer']:15} {B}x{row['L']}: {median:.3f} seq/s "
+          f"(best {best:.3f}), cpu {statistics.median(row['cpu_s']):.2f} s/step, "
+          f"first {row['warm_s']:.0f} s, rss {row['rss_gb']:.1f} GB, load {row['load']:.1f}, "
+          f"loss {row['losses'][0]:.3f}", flush=True)
 
 
 def print_table(results: list[dict], options: argparse.Namespace) -> None:
     "The peers, all rounds together, and their share of what matrix products reach."
-    rates = [values for row in results if row["peer"] == "matmul" for values in row["gflops"].values()]
+    rates = [values for row in results if row["peer"] == "matmul"
+             for values in row["gflops"].values()]
     peak, _, per_cpu = map(max, zip(*rates)) if rates else (None, None, None)
     gflop = model_flops(options.B, options.L, n_masked(options.L)) / 1e9
-    print(f"\nmodel FLOPs a step: {gflop:.0f} G; best matmul rate seen: {f'{peak:.0f}' if rates else 'no'} GFLOP/s")
-    print("| peer | seq/s, median | best step | CPU s a step, best | model GFLOP/s | share of matmul rate | "
-          "the same per CPU second |\n|---|---|---|---|---|---|---|")
+    print(f"\nmodel FLOPs a step: {gflop:.0f} G; "
+          f"best matmul rate seen: {f'{peak:.0f}' if rates else 'no'} GFLOP/s")
+    print("| peer | seq/s, median | best step | CPU s a step, best | model GFLOP/s | "
+          "share of matmul rate | the same per CPU second |\n|---|---|---|---|---|---|---|")
     for peer in options.peers.split(","):
         rows = [row for row in results if row["peer"] == peer and "step_s" in row]
         if rows:
@@ -336,49 +353,56 @@ def print_table(results: list[dict], options: argparse.Namespace) -> None:
             cpu = min(s for row in rows for s in row["cpu_s"])
             B, median = options.B, statistics.median(times)
             shares = f"{gflop / median / peak:.0%} | {gflop / cpu / per_cpu:.0%}" if rates else "|"
-            print(f"| {peer} | {B / median:.3f} | {B / min(times):.3f} | {cpu:.2f} | {gflop / median:.0f} | {shares} |")
+            print(f"| {peer} | {B / median:.3f} | {B / min(times):.3f} | {cpu:.2f} | "
+                  f"{gflop / median:.0f} | {shares} |")
 
 
 def speed(rows: list[dict]) -> float:
-    "Sequences/s of one peer in one round: the median step of each length, weighted as the lengths occur."
-    return rows[0]["B"] / sum(row.get("share", 1) * statistics.median(row["step_s"]) for row in rows)
+    "Sequences/s of a peer in a round: the median step of each length, weighted as they occur."
+    seconds = sum(row.get("share", 1) * statistics.median(row["step_s"]) for row in rows)
+    return rows[0]["B"] / seconds
 
 
 def print_korquad(results: list[dict], rounds: int) -> None:
     "Our buckets against the tutorial's loop, round by round."
-    lengths = {row["L"]: f"{row['L']} ({row['share']:.0%})" for row in results if row["peer"] == "ours-korquad"}
+    lengths = {row["L"]: f"{row['L']} ({row['share']:.0%})" for row in results
+               if row["peer"] == "ours-korquad"}
     print(f"\nlengths of our batches: {', '.join(lengths.values())}")
-    print("| round | ours in buckets, seq/s | the tutorial's loop, seq/s | ratio |\n|---|---|---|---|")
+    print("| round | ours in buckets, seq/s | the tutorial's loop, seq/s | ratio |"
+          "\n|---|---|---|---|")
     for number in range(rounds):
-        ours, tutorial = ([row for row in results if (row["peer"], row["round"]) == (peer, number)] for peer in KORQUAD_PEERS)
+        ours, tutorial = ([row for row in results if (row["peer"], row["round"]) == (peer, number)]
+                          for peer in KORQUAD_PEERS)
         if ours and tutorial:
-            print(f"| {number} | {speed(ours):.3f} | {speed(tutorial):.3f} | {speed(ours) / speed(tutorial):.2f} |")
+            print(f"| {number} | {speed(ours):.3f} | {speed(tutorial):.3f} | "
+                  f"{speed(ours) / speed(tutorial):.2f} |")
+
+
+def parse() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    option = parser.add_argument
+    option("-B", type=int, default=8, help="batch size; the tutorial's is 2")
+    option("-L", type=int, default=128, help="tokens of an example; the tutorial's has 512")
+    option("--rounds", type=int, default=3)
+    option("--steps", type=int, default=5, help="timed ones a round, with --korquad of each length")
+    option("--warm", type=int, default=2, help="steps before them")
+    option("--peers", default=",".join(PEERS))
+    option("--korquad", type=Path,
+           help="KorQuAD 1.0's dev file: our buckets against the tutorial's loop, no --peers")
+    option("--python", action="append", default=[],
+           help="PEER=PYTHON, for peers whose names begin so")
+    option("--json", type=Path, help="file to write")
+    option("--child", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-B", type=int, default=8, help="batch size; the tutorial's is 2")
-    parser.add_argument("-L", type=int, default=128, help="tokens of an example; the tutorial's has 512")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=5, help="timed ones a round, with --korquad of each length")
-    parser.add_argument("--warm", type=int, default=2, help="steps before them")
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--korquad", type=Path,
-                        help="KorQuAD 1.0's dev file: our buckets against the tutorial's loop, no --peers")
-    parser.add_argument("--python", action="append", default=[], help="PEER=PYTHON, for peers whose names begin so")
-    parser.add_argument("--json", type=Path, help="file to write")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse()
     if options.child:
-        return child(options)
-    results = []
-    for number in range(options.rounds):
-        for peer in KORQUAD_PEERS if options.korquad else options.peers.split(","):
-            for row in run(peer, options):
-                results.append({**row, "round": number, "load": os.getloadavg()[0]})
-                print_row(results[-1])
-            if options.json:
-                options.json.write_text(json.dumps(results, indent=1))
+        return measure_peer(options)
+    peers = KORQUAD_PEERS if options.korquad else options.peers.split(",")
+    results = take_turns(peers, options.rounds, lambda peer: run_peer(peer, options), print_row,
+                         options.json)
     if options.korquad:
         print_korquad(results, options.rounds)
     else:
