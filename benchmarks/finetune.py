@@ -23,9 +23,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from korean_bert.cleaning import clean_text
-from korean_bert.hub import (BertForSequenceClassification, ClassificationBatches,
-                             finetune_classifier, from_pretrained)
-from korean_bert.model import seeded
+from korean_bert.finetuning import ClassificationBatches, finetune_classifier
+from korean_bert.hub import from_pretrained
+from korean_bert.model import BertForSequenceClassification, seeded
 
 RANDOM, BASELINE = "random weights", "character n-grams, no network"
 NGRAMS = [(1, 3), (1, 4), (1, 5)]  # shortest and longest, tried by the baseline

@@ -3,16 +3,23 @@ create, upload, commit, list and download, keeps everything in memory, and fails
 
     with LocalHub() as hub:                      # HF_ENDPOINT=hub.url has to be set before huggingface_hub is imported
         hub.fail("PUT", "/lfs/", "cut")          # the next such request dies half-way; or a status: 401, 403, 409, 500
+
+    process = HubProcess(folder)                 # a process of its own, whose Hub this is
+    process.run("print(hub.requests)")
 """
 import base64
 import hashlib
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
+import traceback
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 TOKENS = {"hf_writer": ("me", "write"), "hf_reader": ("me", "read")}  # token: (user, role)
@@ -266,3 +273,60 @@ ROUTES = [
     ("POST", f"/api/{REPO}/commit/(?P<revision>[^/]+)", _Handler.commit),
     ("GET", f"/{FILES}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Handler.resolve),
 ]
+
+
+# === A process whose Hub this is ===
+class HubProcess:
+    """Runs code in a process of its own, in which `hub` is a `LocalHub` and `huggingface_hub` talks to it. The process sees
+    neither the login, the cache nor the settings of whoever starts it; `variables` are added to its environment."""
+
+    def __init__(self, home: str | Path, **variables: str):
+        home = Path(home)
+        home.mkdir(parents=True, exist_ok=True)
+        cleared = {name: value for name, value in os.environ.items()
+                   if not name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
+        own = {"HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+               "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
+        self._log = home / "printed.txt"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=log, text=True, env=cleared | own | variables)
+
+    @property
+    def printed(self) -> str:
+        "All that was printed so far."
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def run(self, code: str) -> None:
+        "Run code after what was run before; AssertionError with its traceback where it fails."
+        self._process.stdin.write(json.dumps(code) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        failure = json.loads(answer) if answer else f"the process ended\n{self.printed}"
+        assert failure is None, failure
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def _serve() -> None:
+    "Run the pieces of code that come in, one a line as JSON; answer each with its traceback, or null."
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the code prints goes where errors go
+    with LocalHub() as hub:
+        os.environ["HF_ENDPOINT"] = hub.url
+        names = {"__name__": "__main__", "hub": hub, "os": os}
+        for line in sys.stdin:
+            failure = None
+            try:
+                exec(compile(json.loads(line), "<cell>", "exec"), names)
+            except Exception:
+                failure = traceback.format_exc()
+            sys.stdout.flush()
+            print(json.dumps(failure), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
