@@ -6,312 +6,32 @@
 __all__ = ['load_corpus', 'describe_corpus', 'clean_text', 'clean_corpus', 'split_corpus']
 
 # %% ../nbs/01_cleaning.ipynb #9841572e
-import csv
-import glob
 import hashlib
 import html
-import io
 import json
 import logging
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from itertools import groupby, islice
+from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import regex
 
+from korean_bert.reading import READERS, file_kind, find_files, read_files
+
 log = logging.getLogger(__name__)
-
-# %% ../nbs/01_cleaning.ipynb #32b83305
-PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how packed files begin
-
-def _open(file: str) -> "pyarrow.NativeFile":
-    "Open a file for reading bytes, unpacking gzip and Zstandard on the way."
-    import pyarrow as pa
-
-    with open(file, "rb") as raw:
-        head = raw.read(4)
-    packing = [name for magic, name in PACKED.items() if head.startswith(magic)]
-    return pa.input_stream(file, compression=packing[0] if packing else None)
-
-def _open_text(file: str) -> io.TextIOWrapper:
-    "The same as lines of text; a byte order mark is left out."
-    return io.TextIOWrapper(_open(file), encoding="utf-8-sig")
-
-BLANK = re.compile("[\\s\u200b\ufeff]*")  # no visible character
-
-def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
-    "The documents of a .txt file: they end at lines that look empty, or each line is one."
-    if column != "text":
-        raise ValueError(f"it has no column {column!r}: a .txt file holds only text")
-    with _open_text(file) as stream:
-        if lines:
-            yield from (line.rstrip("\n") for line in stream if not BLANK.fullmatch(line))
-            return
-        for blank, document in groupby(stream, lambda line: bool(BLANK.fullmatch(line))):
-            if not blank:
-                yield "".join(document).rstrip("\n")
-
-# %% ../nbs/01_cleaning.ipynb #b6425b73
-def _read_csv(file: str, column: str) -> Iterator[str]:
-    "A column of a .csv or .tsv file as it stands there: `NA` and `2024-01-01` are strings."
-    import pyarrow as pa
-    from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
-
-    tabs = _kind(file) == ".tsv"  # it has no quotes: a quotation mark is a letter of the text
-    with _open_text(file) as lines:
-        names = next(filter(None, csv.reader(lines, delimiter="\t" if tabs else ",")), [])
-        if not names or not any(line.strip() for line in lines):
-            return  # no rows
-    if column not in names:
-        raise ValueError(f"it has no column {column!r}, got {', '.join(names)}")
-    with _open(file) as stream:
-        yield from (text for batch in open_csv(
-            stream,
-            ReadOptions(block_size=32 << 20, use_threads=False),  # a row fits; one thread counts
-            ParseOptions(delimiter="\t" if tabs else ",", quote_char=not tabs and '"',
-                         newlines_in_values=not tabs),
-            ConvertOptions(include_columns=[column], column_types={column: pa.string()}),
-        ) for text in batch.column(0).to_pylist())
-
-# %% ../nbs/01_cleaning.ipynb #9285c0b0
-def _parse_json(file: str) -> Iterator:
-    "The values of a file in JSON or, one a line, in JSON Lines, whatever its name says."
-    with _open_text(file) as lines:
-        first = next((line for line in lines if not line.isspace()), "[]")
-        try:
-            value = json.loads(first)
-        except json.JSONDecodeError:
-            if _kind(file) == ".jsonl" and not first.lstrip().startswith("["):
-                raise
-            value = json.loads(first + lines.read())  # one value over many lines
-        yield from value if isinstance(value, list) else [value]
-        for number, line in enumerate(lines, 2):
-            try:
-                if not line.isspace():
-                    yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number}: {error}") from error
-
-# %% ../nbs/01_cleaning.ipynb #a1901f31
-def _follow(value: object, way: list[str]) -> Iterator:
-    "What lies at the end of a way of keys, through every list on it."
-    if way and isinstance(value, list):
-        for item in value:
-            yield from _follow(item, way)
-    elif way:
-        yield from _follow(value.get(way[0]), way[1:]) if isinstance(value, dict) else [None]
-    else:
-        yield value
-
-def _find_way(value: object, name: str) -> str | None:
-    "The way of keys to a column that lies deeper, such as data.paragraphs.context."
-    if isinstance(value, list):
-        return next(filter(None, (_find_way(item, name) for item in value[:10])), None)
-    if isinstance(value, dict) and name not in value:
-        ways = ((key, _find_way(inner, name)) for key, inner in value.items())
-        return next((f"{key}.{way}" for key, way in ways if way), None)
-    return name if isinstance(value, dict) else None
-
-# %% ../nbs/01_cleaning.ipynb #130dcd0a
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-def _read_json(file: str, column: str) -> Iterator[str | None]:
-    "The strings of a column of a .json or .jsonl file, or at the end of a way such as `data.text`."
-    first, found = None, False
-    for number, row in enumerate(_parse_json(file), 1):
-        if number == 1:
-            first, whole = row, isinstance(row, dict) and column in row
-        found = found or isinstance(row, dict) and column in row
-        for text in _follow(row, [column] if whole else column.split(".")):
-            if not isinstance(text, str | None):
-                raise ValueError(f"column {column!r} must hold strings, "
-                                 f"got {type(text).__name__} in row {number}")
-            found = found or text is not None
-            yield text and LONE_SURROGATE.sub("", text)
-    if first is not None and not found:
-        names = ", ".join(first) if isinstance(first, dict) else type(first).__name__
-        way = _find_way(first, column)
-        deeper = f"; it lies deeper: {way!r}" if way else ""
-        raise ValueError(f"it has no column {column!r}, got {names}{deeper}")
-
-# %% ../nbs/01_cleaning.ipynb #1ca4313d
-def _read_parquet(file: str, column: str) -> Iterator[str | None]:
-    "A column of a .parquet file."
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(file) as table:
-        schema, kinds = table.schema_arrow, ("string", "large_string", "string_view", "null")
-        if column not in schema.names:
-            raise ValueError(f"it has no column {column!r}, got {', '.join(schema.names)}")
-        kind = schema.field(column).type
-        if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in kinds:
-            raise ValueError(f"column {column!r} must hold strings, got {kind}")
-        for batch in table.iter_batches(1000, columns=[column]):
-            yield from batch.column(0).to_pylist()
-
-# %% ../nbs/01_cleaning.ipynb #4e688371
-SAMPLE = Path(__file__).parent / "data/sample.jsonl" if "__file__" in globals() else None
-READERS = {".txt": _read_text, ".jsonl": _read_json, ".json": _read_json, ".csv": _read_csv,
-           ".tsv": _read_csv, ".parquet": _read_parquet}
-
-def _kind(file: str) -> str:
-    "The suffix that says how to read a file, in small letters, without that of its packing."
-    stem, suffix = os.path.splitext(str(file).lower())
-    return os.path.splitext(stem)[1] if suffix in (".gz", ".zst") else suffix
-
-# %% ../nbs/01_cleaning.ipynb #e9a81bc1
-def _resolve(source: str) -> tuple[Path, str]:
-    "Split a path into what exists, in any form of its Hangul, and the rest: a pattern or nothing."
-    path = Path(source).expanduser()
-    here, rest = Path(path.anchor), list(path.parts[bool(path.anchor):])
-    while rest:
-        name = rest[0]
-        if not os.path.lexists(here / name):
-            wanted = unicodedata.normalize("NFC", name)
-            there = os.listdir(here) if os.path.isdir(here) else []
-            name = next((n for n in there if unicodedata.normalize("NFC", n) == wanted), None)
-            if name is None:
-                break
-        here, rest = here / name, rest[1:]
-    return here, "/".join(rest)
-
-# %% ../nbs/01_cleaning.ipynb #d2afef79
-def _list_files(source: str) -> tuple[list[str], int]:
-    "What a path, a folder or a pattern names but for what is hidden, and the number of that."
-    here, pattern = _resolve(source)
-    if pattern or not source:  # glob leaves out what is hidden
-        forms = {unicodedata.normalize(form, pattern) for form in ("NFC", "NFD")}
-        found = {name for form in forms for name in glob.glob(form, root_dir=here, recursive=True)}
-        return sorted(str(here / name) for name in found), 0
-    if not here.is_dir():
-        return [str(here)], 0
-    files, hidden, seen = [], 0, set()
-    for folder, folders, names in os.walk(here, followlinks=True):
-        new = os.path.realpath(folder) not in seen  # links may go in a circle
-        seen.add(os.path.realpath(folder))
-        hidden += new * sum(name.startswith(".") for name in folders + names)
-        folders[:] = [name for name in folders if new and not name.startswith(".")]
-        files += [os.path.join(folder, name) for name in names if new and not name.startswith(".")]
-    return sorted(files), hidden
-
-# %% ../nbs/01_cleaning.ipynb #d66b1770
-def _find_files(source: str) -> tuple[list[str], dict[str, int]]:
-    "The files to read that `source` names, and how many of what sort are passed over."
-    named, hidden = _list_files(source)
-    files, passed_over, unknown = [], Counter({"hidden": hidden}), set()
-    for file in named:
-        if not os.path.isfile(file):
-            passed_over["folders" if os.path.isdir(file) else "broken links"] += 1
-        elif _kind(file) not in READERS:
-            passed_over["other kinds"] += 1
-            unknown.add(_kind(file) or "a file without suffix")
-        elif os.path.getsize(file) == 0:
-            passed_over["empty"] += 1
-        else:
-            files.append(file)
-    if not files and passed_over["empty"]:
-        raise ValueError(f"{source!r} is empty: expected at least one document")
-    if not files and unknown:
-        raise ValueError(f"cannot read {', '.join(sorted(unknown))} in {source!r}: "
-                         f"expected {', '.join(READERS)}")
-    return files, {sort: n for sort, n in passed_over.items() if n}
-
-# %% ../nbs/01_cleaning.ipynb #a8f3711d
-def _find_encoding(file: str) -> str | None:
-    "What a file that is not in UTF-8 is in, and the way to convert it; None for one in UTF-8."
-    with _open(file) as stream, io.BufferedReader(stream) as lines:
-        mark, ascii_only = lines.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"), True
-        for line in lines:
-            try:
-                ascii_only = line.decode().isascii() and ascii_only
-            except UnicodeDecodeError as error:
-                reason, sample = error, line + b"".join(islice(lines, 100))
-                break
-        else:
-            return None
-    advice = "Expected UTF-8; it is converted by: iconv -f {} -t utf-8 old.txt > new.txt"
-    if mark:
-        return "it begins with the byte order mark of UTF-16. " + advice.format("utf-16")
-    rare = re.findall("[^\0-\x7f]", sample.decode("euc_kr", "replace"))  # the common part of CP949
-    if ascii_only and sum("가" <= char <= "힣" for char in rare) > 0.65 * len(rare):
-        return "it is in CP949. " + advice.format("cp949")
-    return f"it is not in UTF-8: {reason}"
-
-# %% ../nbs/01_cleaning.ipynb #102980a6
-@contextmanager
-def _naming(file: str) -> Iterator[None]:
-    "Make what a reader raises a ValueError that names the file, and its encoding if that is why."
-    try:
-        yield
-    except Exception as error:  # of a different kind for each reader
-        reason = _find_encoding(file) if "utf" in str(error).lower() else None
-        raise ValueError(f"cannot read {file!r}: {reason or error}") from error
-
-def _read_documents(files: list[tuple], column: str, lines: bool, rules: int) -> Iterator[dict]:
-    "The documents of files of any kinds, one file after the other."
-    empty = True
-    for file, *_ in files:
-        options = {"lines": lines} if _kind(file) == ".txt" else {}
-        with _naming(file):
-            for text in READERS[_kind(file)](file, column, **options):
-                yield {"text": text}
-                empty = False
-    if empty:
-        raise ValueError(f"{file!r} is empty: expected at least one document")
-
-# %% ../nbs/01_cleaning.ipynb #9e2d0343
-def _check_text(files: list[str], by_line: bool) -> None:
-    "Refuse tables that are named .txt, and tell of files without empty lines, each one document."
-    whole = {}
-    for file in files:
-        with _naming(file), _open_text(file) as lines:
-            head = list(islice(lines, 1000))
-        tabs = {line.count("\t") for line in head}
-        indented = any(line.startswith("\t") for line in head)
-        if len(head) > 1 and len(tabs) == 1 and tabs != {0} and not indented:
-            names = ", ".join(head[0].strip().split("\t"))
-            raise ValueError(f"{file!r} is a table with tabs between {names!r}: "
-                             "rename it to .tsv and name the column that holds the text")
-        if len(head) > 1 and not any(BLANK.fullmatch(line) for line in head):
-            whole[file] = len(head)
-    if whole and not by_line and (len(files) == 1 or max(whole.values()) >= 20):
-        log.warning("%d of %d .txt files have no empty line among the first 1000, so each is one "
-                    "document: %s, %d lines. If every line is one: load_corpus(..., lines=True)",
-                    len(whole), len(files), max(whole, key=whole.get), max(whole.values()))
-
-# %% ../nbs/01_cleaning.ipynb #10e2f1da
-RULES = 1  # raise it when a reader changes: what `datasets` keeps from earlier is then read anew
-
-def _read_files(files: list[str], column: str, lines: bool,
-                cache_dir: str | None) -> "datasets.Dataset":
-    "Read files into a column `text`; unchanged files are read from the cache of `datasets`."
-    from datasets import Dataset, Features, Value
-
-    _check_text([file for file in files if _kind(file) == ".txt"], lines)
-    states = [(os.path.abspath(f), os.path.getsize(f), os.stat(f).st_mtime_ns) for f in files]
-    try:
-        return Dataset.from_generator(
-            _read_documents, features=Features({"text": Value("string")}), cache_dir=cache_dir,
-            gen_kwargs={"files": states, "column": column, "lines": lines, "rules": RULES},
-            writer_batch_size=100)  # documents may be long
-    except Exception as error:
-        raise error.__cause__ if isinstance(error.__cause__, ValueError) else error
 
 # %% ../nbs/01_cleaning.ipynb #91605f86
 def _read_hub(source: str, split: str, cache_dir: str | None) -> "datasets.Dataset":
     "Read `owner/name` or `owner/name:config` from the Hub."
     from datasets import load_dataset
 
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", source) or _kind(source) in READERS:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", source) or file_kind(source) in READERS:
         raise FileNotFoundError(
             f"no file at {source!r}: expected 'sample', a Hub data set 'owner/name[:config]', "
             f"or a file, folder or pattern of {', '.join(READERS)}")
@@ -326,6 +46,7 @@ def _read_hub(source: str, split: str, cache_dir: str | None) -> "datasets.Datas
             "Check the name and the network; without a network use 'sample' or a file of your own"
         ) from error
 
+# %% ../nbs/01_cleaning.ipynb #9d4190de
 def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "datasets.Dataset":
     "Rename the column of the text to `text`, the other columns staying beside it."
     if column not in corpus.column_names:
@@ -338,16 +59,26 @@ def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "dataset
         corpus = corpus.remove_columns("text")
     return corpus if column == "text" else corpus.rename_column(column, "text")
 
-# %% ../nbs/01_cleaning.ipynb #741c6b70
-def _describe_files(files: list[str], passed_over: dict[str, int]) -> dict:
-    "The kinds, number and bytes of files; neither names nor places."
-    return {"source": "files", "files": dict(Counter(map(_kind, files))),
-            "bytes": sum(map(os.path.getsize, files)), "passed_over": passed_over}
-
 def _find_commit(corpus: "datasets.Dataset") -> str | None:
     "The commit that a data set of the Hub was read at, where `datasets` has noted it."
     found = re.search(r"@([0-9a-f]{40})/", " ".join(corpus.info.download_checksums or []))
     return found and found[1]
+
+# %% ../nbs/01_cleaning.ipynb #741c6b70
+SAMPLE_FILE = files("korean_bert") / "data/sample.jsonl"
+
+def _read_found(source: str, found: tuple[list[str], dict], *options) -> tuple:
+    "The corpus in the files found, and the facts of it; what is passed over goes to the log."
+    paths, passed_over = found
+    kinds = dict(Counter(map(file_kind, paths)))
+    told = "; ".join(f"{seen['number']} {sort} ({', '.join(seen['names'])}"
+                     f"{', …' if seen['number'] > len(seen['names']) else ''})"
+                     for sort, seen in passed_over.items())
+    level = logging.WARNING if set(passed_over) - {"hidden", "folders"} else logging.INFO
+    log.log(level, "%s: read %s, passed over %s", source, kinds, told or "nothing")
+    facts = {"source": "files", "files": kinds, "bytes": sum(map(os.path.getsize, paths)),
+             "passed_over": passed_over}
+    return read_files(paths, *options), facts
 
 # %% ../nbs/01_cleaning.ipynb #63e7ad18
 def load_corpus(
@@ -360,17 +91,15 @@ def load_corpus(
     "Read a corpus from the Hub or from .txt (documents end at empty lines), .jsonl, .csv … files."
     from datasets import load_dataset
 
-    source, place = os.fspath(source), {"cache_dir": cache_dir and os.fspath(cache_dir)}
+    source, cache_dir = os.fspath(source), cache_dir and os.fspath(cache_dir)
     if source == "sample":
-        corpus = load_dataset("json", data_files=str(SAMPLE), split="train", **place)
+        corpus = load_dataset("json", data_files=str(SAMPLE_FILE), split="train",
+                              cache_dir=cache_dir)
         corpus, facts = _name_text(corpus, source, text_column), {"source": "sample"}
-    elif (found := _find_files(source))[0]:
-        facts = _describe_files(*found)
-        level = logging.WARNING if set(found[1]) - {"hidden", "folders"} else logging.INFO
-        log.log(level, "%s: read %s, passed over %s", source, facts["files"], found[1] or "nothing")
-        corpus = _read_files(found[0], text_column, lines, **place)
+    elif (found := find_files(source))[0]:
+        corpus, facts = _read_found(source, found, text_column, lines, cache_dir)
     else:
-        corpus = _name_text(_read_hub(source, split, **place), source, text_column)
+        corpus = _name_text(_read_hub(source, split, cache_dir), source, text_column)
         facts = {"source": "hub", "id": source, "split": split, "revision": _find_commit(corpus)}
     if len(corpus) == 0:
         raise ValueError(f"{source!r} is empty: expected at least one document")
@@ -381,7 +110,11 @@ def load_corpus(
 def describe_corpus(
     corpus: "datasets.Dataset", # from `load_corpus`, or made of it by `map`, `select` …
 ) -> dict: # `source` (hub, files, sample or unknown) and what is known of it; never a path
-    "Tell what a corpus was read from: a data set of the Hub and its commit, or files."
+    """Tell what a corpus was read from: a data set of the Hub and its commit, or files.
+
+    Of files: `files` (number of each kind), `bytes`, and `passed_over` with the `number` and the
+    first `names` of what was hidden, empty, of other kinds …
+    """
     try:
         return json.loads(corpus.info.description)
     except ValueError:
@@ -436,6 +169,14 @@ def _map_char(char: str) -> str:
         return SPELLED.get(letter, letter)
     return _spell(char)
 
+class _CharMap(dict):
+    "A table for `str.translate` that asks `_map_char` once for each character it meets."
+    def __missing__(self, code: int) -> str:
+        self[code] = _map_char(chr(code))
+        return self[code]
+
+_CHARS = _CharMap()
+
 # %% ../nbs/01_cleaning.ipynb #8e2cbd0d
 WHOLE = regex.compile(r"""
     \p{Regional_Indicator}{2}                                          # 🇰🇷
@@ -450,15 +191,6 @@ WHOLE = regex.compile(r"""
 RARE = re.compile(r"[^\n -~가-힣][^\n -~가-힣]*")  # a set is searched for faster than its repeat
 LONE_KEYCAP = re.compile("(?<![0-9#*])(?<![0-9#*]\uFE0F)\uFE0F?\u20E3")  # its digit is no rare one
 
-class _CharMap(dict):
-    "A table for `str.translate` that asks `_map_char` once for each character it meets."
-    def __missing__(self, code: int) -> str:
-        self[code] = _map_char(chr(code))
-        return self[code]
-
-_CHARS = _CharMap()
-
-# %% ../nbs/01_cleaning.ipynb #44a6b90e
 @lru_cache(maxsize=8192)  # the same few runs come again and again: quotes, bullets, names in Hanja
 def _map_run(run: str) -> str:
     "Map a run of rare characters, its emoji and old syllables whole."
@@ -541,18 +273,18 @@ def _drop_url(found: re.Match) -> str:
     return REMOVED + url[len(url.rstrip(".,!?:;\\")):].replace("\\", "")
 
 # %% ../nbs/01_cleaning.ipynb #6c5e57c5
-PAIRS = {"(": ")", "[": "]"}
+CLOSING = {"(": ")", "[": "]"}
 
 def _drop_empty_pairs(gap: str) -> str:
     "Take out the brackets that hold nothing but separators, however deep."
     kept, opened = [], []  # opened: where in kept the brackets still open stand
     for char in gap:
-        if opened and char == PAIRS[kept[opened[-1]]]:
+        if opened and char == CLOSING[kept[opened[-1]]]:
             del kept[opened.pop():]
             continue
-        if char in PAIRS:
+        if char in CLOSING:
             opened.append(len(kept))
-        elif char in PAIRS.values():
+        elif char in CLOSING.values():
             opened.clear()
         kept.append(char)
     return "".join(kept)
@@ -566,12 +298,12 @@ def _close_gap(found: re.Match) -> str:
     if found[0].strip(" ") in ("(", ")", "[", "]"):  # by far the most: an ordinary bracket
         return found[0]
     gap, after = _drop_empty_pairs(found[0]), found.string[found.end():found.end() + 1]
-    if gap == " " and found[0][-1] in PAIRS.values() and "가" <= after <= "힣":  # 시안 (西安)을
+    if gap == " " and found[0][-1] in CLOSING.values() and "가" <= after <= "힣":  # 시안 (西安)을
         return ""
     parts = [*re.split(r"([()\[\]])", gap), after]
     for i in range(0, len(parts) - 1, 2):
         part, before, after = parts[i], parts[i - 1] if i else "", parts[i + 1]
-        opens, closes = before in PAIRS, after in PAIRS.values()
+        opens, closes = before in CLOSING, after in CLOSING.values()
         if opens and set(part) & set(",;:·/\0") or closes and set(part) & set(",\0"):
             parts[i] = ""
         elif REMOVED in part:
@@ -582,13 +314,13 @@ def _close_gap(found: re.Match) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #6225e6bb
 LABEL = re.compile(r"([(,;] ?)[\w -]{1,20}: ?(?=\0[ \0]*+[,;)])")  # (러시아어: Москва)
-QUOTES = re.compile(r"([\"'])(?<![\w\"'.,!?].) ?\0[ \0]*+\1")      # "https://a.com"
+EMPTY_QUOTES = re.compile(r"([\"'])(?<![\w\"'.,!?].) ?\0[ \0]*+\1")      # "https://a.com"
 HOLE = regex.compile(r"[(\[,] ?[,;)\]]")                           # a gap that came with the text
 
 def _fill_gaps(text: str) -> str:
     "Close what removals left open: brackets and quotes, separators and labels without text."
     if REMOVED in text:
-        text = LABEL.sub(r"\1", QUOTES.sub("", text))
+        text = LABEL.sub(r"\1", EMPTY_QUOTES.sub("", text))
     return GAP.sub(_close_gap, text)
 
 # %% ../nbs/01_cleaning.ipynb #f16ba02d
@@ -637,7 +369,6 @@ def _clean_chars(text: str) -> str:
         text = LINES.sub("\n", text)
     return REPEAT.sub(_shorten, text).strip()
 
-# %% ../nbs/01_cleaning.ipynb #0cd1f406
 def _clean_structure(text: str) -> str:
     "Take URLs, markup and glosses out and fill the gaps; the tests before each make it fast."
     if "//" in text or "\\" in text or "ww." in text or "W" in text and "WW." in text:
