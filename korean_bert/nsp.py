@@ -50,10 +50,9 @@ def _join_sentences(
 # %% ../nbs/03_nsp.ipynb #3cceedb0
 def tokenize_documents(
     examples: dict, # batch of `datasets.map` with the column `text`: clean documents
-    indices: list[int], # number of each in its corpus
     tokenizer, # fast tokenizer
     splitter: str = "fast", # as `split_sentences` takes it
-) -> pa.Table: # `document` (its number), `digest`, `input_ids`, `sentence_ends`
+) -> pa.Table: # a row a document: `digest`, `input_ids`, `sentence_ends`
     """Split documents into sentences and these into tokens, the whole batch at once.
 
     `input_ids` holds the tokens of all sentences of a document, `sentence_ends` where each ends
@@ -66,26 +65,28 @@ def tokenize_documents(
                              return_attention_mask=False, return_token_type_ids=False,
                              verbose=False)["input_ids"])
     rows = []
-    for number, sentences in zip(indices, split):
+    for sentences in split:
         kept = [ids for ids in islice(encoded, len(sentences)) if set(ids) - unknown]
         if kept:
-            rows.append((number, *_join_sentences(kept)))
-    numbers, digests, *lists = zip(*rows) if rows else ([], [], [], [])
+            rows.append(_join_sentences(kept))
+    digests, *lists = zip(*rows) if rows else ([], [], [])
     lists = [_list_array(np.concatenate([[], *items]), [len(item) for item in items])
              for items in lists]
-    return pa.table([pa.array(numbers, pa.int64()), pa.array(digests, pa.int64()), *lists],
-                    ["document", "digest", "input_ids", "sentence_ends"])
+    return pa.table([pa.array(digests, pa.int64()), *lists],
+                    ["digest", "input_ids", "sentence_ends"])
 
 # %% ../nbs/03_nsp.ipynb #225ceab1
 class _Documents:
     "Rows of `tokenize_documents`, read where Arrow keeps them, e.g. in a memory map."
 
-    def __init__(self, table: pa.Table): # 24 bytes a row are held in memory
+    def __init__(self, table: pa.Table): # 20 bytes a row are held in memory
         lists = list(zip(table["input_ids"].chunks, table["sentence_ends"].chunks))
         self.views = [[part.to_numpy() for a in pair for part in (a.offsets, a.values)]
                       for pair in lists]
         self.starts = np.cumsum([0] + [len(ids) for ids, _ in lists]).tolist()
-        self.number, self.digest = table["document"].to_numpy(), table["digest"].to_numpy()
+        self.digest = table["digest"].to_numpy()
+        known = "copy" in table.column_names          # in part of a corpus they cannot be counted
+        self.copy = table["copy"].to_numpy() if known else _count_copies(self.digest)
         sentences = pc.list_value_length(table["sentence_ends"]).to_numpy()
         self.followers = np.cumsum(sentences - 1, dtype=np.int64)  # with one before, up to here
 
@@ -98,6 +99,10 @@ class _Documents:
         row -= self.starts[chunk]
         ids_at, ids, ends_at, ends = self.views[chunk]
         return ids[ids_at[row]:ids_at[row + 1]], ends[ends_at[row]:ends_at[row + 1]].tolist()
+
+    def key(self, row: int) -> tuple[int, int]:
+        "What a document's draws depend on: its digest, and how many copies stand before it."
+        return int(self.digest[row]) % 2**64, int(self.copy[row])
 
 # %% ../nbs/03_nsp.ipynb #8e293e48
 @lru_cache(maxsize=2)
@@ -112,6 +117,19 @@ def _open_documents(documents) -> _Documents:
                          f"got {len(documents)} with the same text: "
                          "a random B has to come from another document")
     return opened
+
+def _count_copies(digest: np.ndarray) -> np.ndarray: # (documents,) int32
+    "How many equal documents stand before each."
+    order, at = np.argsort(digest, kind="stable"), np.arange(len(digest))
+    new = np.append(True, np.diff(digest[order]) != 0)[:len(digest)]
+    copies = np.empty(len(digest), np.int32)
+    copies[order] = at - np.maximum.accumulate(np.where(new, at, 0))
+    return copies
+
+def _add_copies(documents):
+    "A `datasets.Dataset` of `tokenize_documents` with `copy`, as `_count_copies` gives it."
+    digest = documents.with_format("arrow")[:]["digest"].to_numpy()
+    return documents.add_column("copy", _count_copies(digest))
 
 # %% ../nbs/03_nsp.ipynb #da210fc6
 def plan_pairs(
@@ -139,13 +157,13 @@ MOST_PLANNED = 20_000  # documents planned to set the share of random pairs
 TRIES = 16             # places looked at for one random B
 
 def _draw_coins(
-    number: int, # of the document
+    key: tuple[int, int], # of the document in `_Documents`
     sentences: int, # that it has
     turn: int, # pass over the corpus
     config, # block_size, short_seq_prob, seed
 ) -> tuple[int, list[float], np.random.Generator]: # target, coins, generator for what comes later
     "What `plan_pairs` has to know of a document in one turn."
-    rng = np.random.default_rng([config.seed, PAIR_STREAM, turn, int(number)])
+    rng = np.random.default_rng([config.seed, PAIR_STREAM, turn, *key])
     short, place, *coins = rng.random(2 + 2 * sentences).tolist()
     budget = config.block_size - 3
     is_short = short < config.short_seq_prob
@@ -173,7 +191,7 @@ def balance_random(
     for item in range(0, total, -(-total // MOST_PLANNED)):
         turn, row = divmod(item, len(rows))
         _, ends = rows[row]
-        plans.append((ends, *_draw_coins(rows.number[row], len(ends), turn, config)[:2]))
+        plans.append((ends, *_draw_coins(rows.key(row), len(ends), turn, config)[:2]))
     low, high, tried = 0.0, 1.0, []
     for step in range(14):
         x = (0.0, 1.0)[step] if step < 2 else (low + high) / 2    # the interval's ends, its middles
@@ -284,7 +302,7 @@ def _document_pairs(
     with its document; beside one that is over the target by itself, it is of any length.
     """
     ids, ends = own[row]
-    target, coins, rng = _draw_coins(own.number[row], len(ends), turn, config)
+    target, coins, rng = _draw_coins(own.key(row), len(ends), turn, config)
     for i, middle, j, is_random in plan_pairs(ends, target, coins, random_probs):
         a = ids[ends[i - 1] if i else 0:ends[middle - 1]]
         b = ids[ends[middle - 1]:ends[j - 1]]
@@ -316,14 +334,13 @@ def prepare_train_features(
     """Make the pairs `[CLS] A [SEP] B [SEP]` of a batch of documents, within block_size tokens.
 
     Label 0: B follows A. Label 1: B is random. Nothing is padded. Each draw depends on the seed,
-    the pass and the document's number alone.
+    the pass and the document's digest alone.
     """
     from datasets import Dataset
 
     table = examples
     if isinstance(examples, dict):
-        numbers = range(len(examples["text"]))
-        table = tokenize_documents(examples, numbers, tokenizer, config.splitter)
+        table = tokenize_documents(examples, tokenizer, config.splitter)
     own = _Documents(table)
     others = _open_documents(Dataset(table) if documents is None else documents)
     probs = random_probs or (config.nsp_prob,) * 2
@@ -375,10 +392,10 @@ def make_pairs(
     folder, common = _make_folder(folder), dict(batched=True, batch_size=batch_size,
                                                 num_proc=num_proc, load_from_cache_file=False)
     with _one_thread_each(num_proc):
-        documents = corpus.map(
-            tokenize_documents, with_indices=True, remove_columns=corpus.column_names,
+        documents = _add_copies(corpus.map(
+            tokenize_documents, remove_columns=corpus.column_names,
             fn_kwargs={"tokenizer": tokenizer, "splitter": config.splitter}, desc="sentences",
-            cache_file_name=f"{folder}/documents.arrow", new_fingerprint=uuid4().hex, **common)
+            cache_file_name=f"{folder}/documents.arrow", new_fingerprint=uuid4().hex, **common))
         log.info("%d of %d documents have no sentence", len(corpus) - len(documents), len(corpus))
         shared = dict(tokenizer=tokenizer, config=config, documents=documents,
                       random_probs=balance_random(documents, config))
@@ -386,6 +403,6 @@ def make_pairs(
             prepare_train_features, remove_columns=documents.column_names, fn_kwargs=shared,
             cache_file_name=f"{folder}/pairs.arrow", new_fingerprint=uuid4().hex, desc="pairs",
             **common).with_format(None)
-    random_share = pc.mean(pairs.data["next_sentence_label"]).as_py()
-    log.info("%d pairs, %.1f %% of them random", len(pairs), 100 * random_share)
+    share = pc.mean(pairs.data["next_sentence_label"]).as_py()
+    log.info("%d pairs, %.1f %% of them random", len(pairs), 100 * share)
     return pairs
