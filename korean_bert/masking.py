@@ -66,6 +66,11 @@ def _unit_sizes(
     cell = (unit + starts.shape[1] * np.arange(len(starts))[:, None])[maskable]
     return unit, np.bincount(cell, minlength=starts.size).reshape(starts.shape)
 
+def _places(starts: np.ndarray, maskable: np.ndarray) -> np.ndarray: # (batch, seq_len)
+    "How many maskable tokens of its unit stand before each token."
+    before = np.cumsum(maskable, axis=1) - maskable
+    return before - np.maximum.accumulate(np.where(starts, before, 0), axis=1)
+
 # %% ../nbs/03a_masking.ipynb #6f311d17
 def choose_masks(
     starts: np.ndarray, # (batch, seq_len) bool: where a unit that is masked as a whole begins
@@ -76,20 +81,23 @@ def choose_masks(
 ) -> np.ndarray: # (batch, seq_len) bool: the tokens to mask
     """Choose whole units in random order until the share is full: at least one.
 
-    A unit across the limit is taken with the probability that makes the expected share exact. One
-    larger than `most` is masked in part, but only where no other was taken.
+    A unit across the limit is taken with the probability that makes the expected share exact, and
+    only its first tokens where no more of it fit into `most`.
     """
     unit, size = _unit_sizes(starts, maskable)
     order = np.argsort(np.where(size > 0, rng.random(size.shape, np.float32), 2), axis=1)
     size = np.take_along_axis(size, order, 1)
-    end = np.cumsum(size, axis=1)
+    before = np.cumsum(size, axis=1) - size                     # tokens of the units ahead
+    room = np.clip(most - before, 0, size)                      # tokens of the unit that fit
     limit = mlm_prob * maskable.sum(1, keepdims=True)
-    taken = (size > 0) & (end - size + size * rng.random((len(size), 1)) < limit) & (end <= most)
-    taken[:, 0] |= ~taken.any(1) & (size[:, 0] > 0)
-    by_unit = np.zeros(size.shape, bool)
-    np.put_along_axis(by_unit, order, taken, 1)
-    chosen = np.take_along_axis(by_unit, unit, 1) & maskable
-    return chosen & (np.cumsum(chosen, axis=1) <= most)
+    taken = (room > 0) & (before + room * rng.random((len(size), 1)) < limit)
+    taken[:, 0] |= ~taken.any(1)
+    by_unit = np.zeros(size.shape, int)
+    np.put_along_axis(by_unit, order, room * taken, 1)
+    tokens = np.take_along_axis(by_unit, unit, 1)               # masked in the unit of each token
+    if (taken & (room < size)).any():
+        return maskable & (_places(starts, maskable) < tokens)
+    return maskable & (tokens > 0)
 
 # %% ../nbs/03a_masking.ipynb #551f658f
 def _show_tokens(
