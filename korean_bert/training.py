@@ -33,19 +33,21 @@ from .model import METRICS, BertForPreTraining, seeded
 from .weights import load_hf_weights
 
 # %% ../nbs/05_training.ipynb #150fe874
-def unigram_entropy(counts: np.ndarray, # (vocab_size,) how often each token occurs, see `count_tokens`
+def unigram_entropy(counts: np.ndarray, # (vocab_size,) how often each token occurs
                    ) -> float:          # nats per token
-    "The least loss at `[MASK]` that is possible without looking at the context: the entropy of the frequencies."
+    "The least loss at `[MASK]` without context: the entropy of the frequencies."
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
 # %% ../nbs/05_training.ipynb #83d659dc
-def copy_bound(counts: np.ndarray,      # of all tokens that may be shown, those that never occur included
-               mask_share: float = 0.8, # of the chosen tokens, shown as `[MASK]`, as in `mask_tokens`
+def copy_bound(counts: np.ndarray,      # of all tokens, also those that never occur
+               mask_share: float = 0.8, # of the chosen tokens, shown as `[MASK]`
               ) -> float:               # nats per chosen token
-    """The least `mlm_loss` without context: of a reader who knows the frequencies and sees the token at the position.
+    """The least `mlm_loss` without context: of a reader who knows the frequencies and sees the
+    token at the position.
 
-    What is no `[MASK]` is the answer or, as often, any token at all (BERT, section 3.1): Bayes' rule for each.
+    What is no `[MASK]` is the answer or, as often, any token at all (BERT, section 3.1): Bayes'
+    rule for each.
     """
     size, entropy = len(counts), unigram_entropy(counts)
     p = counts[counts > 0] / counts.sum()
@@ -55,7 +57,7 @@ def copy_bound(counts: np.ndarray,      # of all tokens that may be shown, those
 
 # %% ../nbs/05_training.ipynb #9713a6b5
 class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    "Rise in a straight line to the peak, then fall in one to 0. google-research/bert:optimization.py."
+    "Rise straight to the peak, then fall straight to 0. google-research/bert:optimization.py."
     def __init__(self,
                  peak: float,                # highest learning rate
                  steps: int,                 # of the whole training
@@ -152,7 +154,7 @@ SHAPE = ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediat
 # %% ../nbs/05_training.ipynb #543c43ed
 def make_bert_config(config: PretrainConfig,     # shape and dropout
                      vocab_size: int,            # entries of the tokenizer
-                     base: Path | None = None,   # folder of the BERT to go on from; it brings its shape
+                     base: Path | None = None,   # folder of the BERT to go on from, with its shape
                     ) -> BertConfig:
     "The model in transformers' terms."
     dropout = {name: config.dropout
@@ -202,7 +204,7 @@ def build_model(bert: BertConfig,             # of `make_bert_config`
 def as_fit_data(batches: PretrainBatches, # any part of a run's batches
                ):                         # for `fit(..., shuffle=False)` and `evaluate`
     """On JAX the batches themselves; on TensorFlow a `tf.data.Dataset` of them whose lengths are
-    left open. Each pass over it goes on where the one before it ended: `fit(epochs=3)` draws three."""
+    left open. Each pass goes on where the one before it ended: `fit(epochs=3)` draws three."""
     if keras.backend.backend() != "tensorflow":
         return batches
     import tensorflow as tf
@@ -213,14 +215,14 @@ def as_fit_data(batches: PretrainBatches, # any part of a run's batches
         current = passes
         for i in range(size):
             if i == size - 1:
-                passes = current + 1  # only a whole pass counts: Keras may look at a batch beforehand
+                passes = current + 1  # a whole pass: Keras may look at a batch beforehand
             yield batches[current * size + i]
 
     spec = keras.tree.map_structure(
         lambda a: tf.TensorSpec(a.shape[:1] + (None,) * (a.ndim - 1), a.dtype), batches[0])
     made = tf.data.Dataset.from_generator(read_batches, output_signature=spec)
     options = tf.data.Options()
-    options.autotune.enabled = False  # nothing to tune; its thread may sleep a minute before `fit` ends
+    options.autotune.enabled = False  # its thread may sleep for a minute before `fit` ends
     sized = made.apply(tf.data.experimental.assert_cardinality(size))
     return sized.prefetch(2).with_options(options)
 
@@ -322,7 +324,7 @@ def fill_mask(model: BertForPreTraining, # any
               tokenizer,                 # its tokenizer
               text: str,                 # with one or more `[MASK]`
               top_k: int = 5,            # candidates for each
-             ) -> list:                  # of dicts: score, token, token_str, sequence; several: lists
+             ) -> list:                  # of dicts: score, token, token_str, sequence; or lists
     "The likeliest tokens for each mask. huggingface/transformers:pipelines/fill_mask.py."
     inputs, ids, places = _encode_gaps(model, tokenizer, text)
     scores = model(inputs)["prediction_logits"][0]
@@ -451,7 +453,8 @@ class Recorder(keras.callbacks.Callback):
         self.history, self.batches, self.schedule = history, batches, schedule
         self.step = self.begun = step
         self.beginning, self.steps = time.monotonic(), schedule.steps
-        self.bar = tqdm(total=self.steps, initial=step, desc="training", unit=" steps", mininterval=1)
+        self.bar = tqdm(total=self.steps, initial=step, desc="training", unit=" steps",
+                        mininterval=1)
 
     def on_train_begin(self, logs=None):
         self.clock = time.perf_counter()
