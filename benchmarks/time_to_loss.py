@@ -205,13 +205,12 @@ def compile_steps(model, batches) -> None:
     "Make a step of each length, so that all are compiled, and put everything back as it was."
     from keras import ops
 
-    from korean_bert.training import as_fit_data
-
     made = (batches[i] for i in range(len(batches)))
     examples = {inputs["input_ids"].shape: (inputs, answers) for inputs, answers in made}
     variables = [*model.variables, *model.optimizer.variables]
     before = [ops.convert_to_numpy(variable).copy() for variable in variables]
-    model.fit(as_fit_data(list(examples.values())), shuffle=False, verbose=0)
+    for inputs, answers in examples.values():
+        model.train_on_batch(inputs, answers)
     for variable, value in zip(variables, before):
         variable.assign(value)
 

@@ -204,7 +204,7 @@ def build_model(bert: BertConfig,             # of `make_bert_config`
 def as_fit_data(batches: PretrainBatches, # any part of a run's batches
                ):                         # for `fit(..., shuffle=False)` and `evaluate`
     """On JAX the batches themselves; on TensorFlow a `tf.data.Dataset` of them whose lengths are
-    left open. Each pass goes on where the one before it ended: `fit(epochs=3)` draws three."""
+    left open. Each pass over a whole epoch draws the next one, as `fit(batches, epochs=3)` does."""
     if keras.backend.backend() != "tensorflow":
         return batches
     import tensorflow as tf
@@ -214,8 +214,8 @@ def as_fit_data(batches: PretrainBatches, # any part of a run's batches
         nonlocal passes
         current = passes
         for i in range(size):
-            if i == size - 1:
-                passes = current + 1  # a whole pass: Keras may look at a batch beforehand
+            if i == size - 1 and batches.steps is None:  # Keras may look at a batch beforehand
+                passes = current + 1
             yield batches[current * size + i]
 
     spec = keras.tree.map_structure(
