@@ -453,7 +453,7 @@ def split_corpus(
         raise ValueError(
             f"cannot split a corpus of {len(distinct)} distinct documents: expected at least 4, "
             "two on each side. Add documents; those of a .txt file end at empty lines, or are its "
-            "lines with load_corpus(..., lines=True)")
+            "lines with lines=True (--lines)")
     chosen = int(np.searchsorted(distinct, np.uint64(validation_size * 2**64)))
     held_out = hashes < distinct[min(max(chosen, 2), len(distinct) - 2)]
     return corpus.select(np.flatnonzero(~held_out)), corpus.select(np.flatnonzero(held_out))
