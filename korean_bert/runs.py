@@ -283,7 +283,7 @@ def _signs_of_life(run: Path) -> Iterator[None]:
     def beat():
         while not ended.wait(BEAT):
             with contextlib.suppress(OSError):
-                holder.touch()
+                os.utime(holder)  # never makes it again once it is gone
 
     write_text(holder, f"process {os.getpid()} on {platform.node()}")
     threading.Thread(target=beat, daemon=True).start()
@@ -304,18 +304,16 @@ def hold_folder(run: str | Path, # run folder; made if missing
     _check_ours(run)
     run.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(run / ".lock"), run / ".holder"
-    try:
-        lock.acquire(timeout=0)
-        who = _other_machine(run)
-    except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock.acquire(timeout=0))
+            who = _other_machine(run)
+        except Timeout:
+            who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
         if who:
             raise OSError(f"{who} is working in {run}: wait for it, or choose another output_dir")
-        with _signs_of_life(run):
-            yield run
-    finally:
-        lock.release()
+        held.enter_context(_signs_of_life(run))
+        yield run
 
 # %% ../nbs/05a_runs.ipynb #1bef8e83
 class Base(NamedTuple):
@@ -420,7 +418,7 @@ def _check_backend(config: PretrainConfig, devices: list[Device]) -> None:
 
 def _warn_of_idle_gpu(devices: list[Device]) -> None:
     if ask_gpus("name") and not any(device.capability for device in devices):
-        log.warning("the driver knows %s, but %s sees no GPU: pip install 'korean_bert[gpu]'",
+        log.warning("the driver knows %s, but %s sees no GPU: install the extra korean_bert[gpu]",
                     ask_gpus("name")[0], keras.backend.backend())
 
 # %% ../nbs/05a_runs.ipynb #be2ca14d

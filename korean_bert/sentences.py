@@ -267,8 +267,8 @@ def _import_kss():
     try:
         import kss
     except ImportError as error:
-        raise ImportError("expected kss to be installed for this splitter, got "
-                          f'"{error}": pip install "korean_bert[kss]"') from error
+        raise ImportError(f"expected kss to be installed for this splitter, got '{error}': install "
+                          "the extra korean_bert[kss], with pip's --use-pep517") from error
     return kss
 
 @cache
