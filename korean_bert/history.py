@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tqdm.auto import tqdm
 
 from .masking import PretrainBatches
 from .model import METRICS
@@ -126,13 +127,10 @@ class History:
 # %% ../nbs/04c_history.ipynb #68569503
 class Recorder(keras.callbacks.Callback):
     "Counts the steps of a run; after each a look for NaN, a row of history, the progress bar."
-    def __init__(self,
-                 history: History,
-                 batches: PretrainBatches, # learned from
-                 schedule,                 # step -> learning rate; its `steps`: of all the training
-                 step: int = 0,            # done before
+    def __init__(self, history: History, batches: PretrainBatches,
+                 schedule, # step -> learning rate, with `steps`: of the whole training
+                 step: int = 0, # done before
                 ):
-        from tqdm.auto import tqdm
         super().__init__()
         self.history, self.batches, self.schedule = history, batches, schedule
         self.step = self.begun = step
@@ -147,8 +145,7 @@ class Recorder(keras.callbacks.Callback):
         (rows, _), rate = self.batches.rows(batch), float(self.schedule(self.step))
         self.step += 1
         _check_finite(logs, self.step, f"learning rate {rate:.2g}, pairs {rows.tolist()}")
-        now = time.perf_counter()
-        seconds, self.clock = now - self.clock, now
+        seconds, self.clock = time.perf_counter() - self.clock, time.perf_counter()
         tokens = int(self.batches.tokens[rows].sum())
         self.history.write(_history_row(self.step, logs, rate, seconds, len(rows), tokens))
         self.bar.update()
@@ -157,4 +154,4 @@ class Recorder(keras.callbacks.Callback):
     def seconds_left(self) -> float: # at the pace of this call so far
         done = self.step - self.begun
         passed = time.monotonic() - self.beginning
-        return (self.steps - self.step) * passed / done if done else math.nan
+        return (self.steps - self.step) / done * passed if done else math.nan
