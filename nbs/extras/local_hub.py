@@ -27,6 +27,7 @@ LFS = (".safetensors", ".parquet", ".png", ".bin")                    # what goe
 REPO = r"(?P<kind>models|datasets)/(?P<repo_id>[\w.-]+/[\w.-]+)"
 FILES = r"(?P<kind>datasets)?/?(?P<repo_id>[\w.-]+/[\w.-]+)"
 REVISION = r"(?P<revision>refs/convert/parquet|[^/]+)"                # a branch of the Hub's own, or any
+REVISION = r"(?P<revision>refs/convert/parquet|[^/]+)"                # a branch of the Hub's own, or any
 
 
 @dataclass
