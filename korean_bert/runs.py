@@ -35,6 +35,7 @@ from .checkpoints import (Saver, finish_step_first, list_checkpoints,
 from .cleaning import clean_corpus, describe_corpus, load_corpus, split_corpus
 from .config import (PretrainConfig, ask_gpus, available_cores, environment_report,
                                 load_config, save_config)
+from .dedup import deduplicate
 from .history import History, Recorder, plot_history, read_history, write_text
 from .initialization import (count_corpus, initialize_from_counts, load_counts,
                                         save_counts, set_output_bias)
@@ -357,7 +358,7 @@ def _limit_processes(run: Run, documents: int) -> int | None: # None: this proce
     return number if number > 1 else None
 
 def _prepare_corpus(run: Run, report: _Report, folder: Path) -> None:
-    "Read, clean and split the corpus."
+    "Read, clean and split the corpus; of copies one stays, so that no two are apart."
     from datasets import DatasetDict
 
     config, work = run.config, folder / "work"
@@ -365,9 +366,12 @@ def _prepare_corpus(run: Run, report: _Report, folder: Path) -> None:
                          cache_dir=work)
     _check_corpus(run, _survey_corpus(corpus))
     cleaned = clean_corpus(corpus, _limit_processes(run, len(corpus)), work)
-    parts = split_corpus(cleaned, config.validation_size, config.seed)
+    distinct, duplicates = deduplicate(cleaned, config.near_duplicates,
+                                       _limit_processes(run, len(cleaned)), work)
+    parts = split_corpus(distinct, config.validation_size, config.seed)
     dropped = len(corpus) - len(cleaned)
-    report.add("corpus", {**describe_corpus(corpus), "dropped_by_cleaning": dropped})
+    report.add("corpus", {**describe_corpus(corpus), "dropped_by_cleaning": dropped,
+                          "duplicates": duplicates})
     DatasetDict(dict(zip(["train", "validation"], parts))).save_to_disk(folder)
     shutil.rmtree(work, ignore_errors=True)
 
