@@ -221,7 +221,8 @@ def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
 
     from korean_bert.initialization import count_corpus, initialize_from_counts
     from korean_bert.runs import train_run
-    from korean_bert.training import build_model, evaluate, make_bert_config, read_history
+    from korean_bert.history import read_history
+    from korean_bert.training import build_model, evaluate, make_bert_config
 
     tokenizer, batches, validation = open_data(config)
     bert = make_bert_config(config, len(tokenizer))

@@ -38,9 +38,9 @@ TUTORIAL = (2, 512)                           # its batch size, and the tokens t
 PAIR = 128                                    # tokens of a pair, at most
 
 
-def n_masked(L: int) -> int:
+def n_masked(L: int, share: float = 0.15) -> int:
     "Masked positions of an example of L tokens."
-    return max(1, int(L * 0.15) + 1)
+    return max(1, int(L * share) + 1)
 
 
 def model_flops(B: int, L: int, P: int) -> int:
@@ -52,11 +52,11 @@ def model_flops(B: int, L: int, P: int) -> int:
     return 6 * (B * L * N * layer + B * P * (V * H + H * H) + B * (H * H + 2 * H))
 
 
-def make_batch(B: int, L: int, step: int) -> tuple[dict, dict, "np.ndarray"]:
+def make_batch(B: int, L: int, step: int, V: int = V, share: float = 0.15) -> tuple[dict, dict, "np.ndarray"]:
     "Random inputs and targets as ours takes them, and labels of every position for the peers."
     import numpy as np
 
-    rng, P = np.random.default_rng(step), n_masked(L)
+    rng, P = np.random.default_rng(step), n_masked(L, share)
     positions = np.stack([rng.choice(np.arange(1, L), P, replace=False) for _ in range(B)])
     positions = np.sort(positions, axis=1).astype("int32")
     x = {"input_ids": rng.integers(5, V, (B, L)).astype("int32"),

@@ -102,6 +102,7 @@ class _DataFields:
         "sample", "'sample', a Hub data set 'owner/name[:config]', or a file, folder or glob")
     text_column: str = _field("text", "column of the corpus that holds the text")
     lines: bool = _field(False, "each line of a .txt file is a document")
+    near_duplicates: bool = _field(False, "drop near copies too; exact ones always go")
     validation_size: Annotated[float, 0.001, 0.5] = _field(
         0.01, "share of the documents held out for validation")
     base_checkpoint: str = _field(

@@ -304,7 +304,7 @@ def _read_config(folder: Path,          # of a checkpoint
 
 # %% ../nbs/06_push_to_hub.ipynb #9ae91404
 def from_pretrained(name_or_folder: str | Path,    # a folder, or a model of the Hub `owner/name`
-                    model_class: type = BertForPreTraining, # or `BertForSequenceClassification`
+                    model_class: type = BertForPreTraining, # or the class of a task
                     num_labels: int | None = None, # a classifier's; the checkpoint's if not given
                     dropout: float | None = None,  # everywhere; the checkpoint's if not given
                     dtype: str | None = None,      # e.g. `mixed_bfloat16`; Keras's if not given
@@ -322,8 +322,8 @@ def from_pretrained(name_or_folder: str | Path,    # a folder, or a model of the
     if len(tokenizer) != config.vocab_size:
         raise ValueError(f"{name_or_folder}: expected a tokenizer of {config.vocab_size} entries, "
                          f"as the model has, got {len(tokenizer)}")
-    options = {} if model_class is not BertForSequenceClassification \
-        else {"num_labels": num_labels or config.num_labels}
+    options = {"num_labels": num_labels or config.num_labels} \
+        if issubclass(model_class, BertForSequenceClassification) else {}
     with seeded(seed):
         model = model_class(config, **options, dtype=dtype)
     load_hf_weights(model, folder)

@@ -19,7 +19,8 @@ from keras import ops
 from keras.layers import Dense, Embedding, LayerNormalization
 from transformers import BertConfig
 
-from .speed import Dropout, as_rows, dtype_policy, gelu, sum_over_replicas
+from .speed import (Dropout, as_rows, dtype_policy, gelu, right_logit,
+                               sum_over_replicas)
 
 # %% ../nbs/04_model.ipynb #a3fb28f0
 def _init(config: BertConfig) -> keras.initializers.Initializer:
@@ -216,7 +217,7 @@ def cross_entropy(labels, # (...) int32, the right class
                   logits, # (..., n_classes) float32
                  ):       # (...) float32, nats
     "-log of the probability that softmax gives the right class."
-    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return ops.logsumexp(logits, axis=-1) - right_logit(labels, logits)
 
 # %% ../nbs/04_model.ipynb #64c6361e
 def weighted_mean(values,  # (...) float32
@@ -257,7 +258,7 @@ def pretraining_loss(targets: dict, # `masked_ids`, `weights`, `next_sentence_la
 METRICS = ["mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"]  # of a step, of a batch
 
 def _is_right(labels, logits): # (...) int32, (..., n_classes) float32 -> (...) float32
-    return ops.cast(ops.equal(ops.cast(labels, "int32"), ops.argmax(logits, axis=-1)), "float32")
+    return ops.cast(right_logit(labels, logits) >= ops.max(logits, axis=-1), "float32")
 
 def pretraining_metrics(targets: dict, # `masked_ids`, `weights`, `next_sentence_label`
                         outputs: dict, # of `BertForPreTraining`
@@ -397,10 +398,11 @@ class BertForSequenceClassification(_BertBase):
     "The same encoder with a new matrix on the pooled vector; transformers' class of that name."
     def __init__(self,
                  config: BertConfig,  # of the pretrained model
-                 num_labels: int = 2, # classes
+                 num_labels: int = 2, # classes; 1: a number, regression
                  **kwargs):           # Keras's `name` and `dtype`
         config = BertConfig.from_dict(config.to_dict())
         config.num_labels = num_labels
+        config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
         super().__init__(config, **kwargs)
 
     def make_heads(self):
