@@ -13,12 +13,14 @@ import copy
 import math
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import keras
 import numpy as np
 import pyarrow.compute as pc
 from keras import ops
+from tokenizers.models import WordPiece
 from transformers import BertConfig
 
 from .config import PretrainConfig
@@ -236,19 +238,38 @@ def evaluate(model: BertForPreTraining, # any
 # %% ../nbs/05_training.ipynb #9b0a8f7f
 EXAMPLES = ["세종대왕은 [MASK]을 만들었다.", "대한민국의 수도는 [MASK]이다.", "사람은 밥을 [MASK]."]
 
+def _continue_words(tokenizer, encoded) -> list[int]: # ids of an encoded text
+    "Let what is attached to a mask go on with its word, as in the text that was learned from."
+    vocabulary = {piece[2:]: token for piece, token in tokenizer.get_vocab().items()
+                  if piece.startswith("##")} | {tokenizer.unk_token: tokenizer.unk_token_id}
+    pieces = WordPiece(vocabulary, unk_token=tokenizer.unk_token, continuing_subword_prefix="")
+    ids = []
+    for word, tokens in groupby(range(len(encoded.ids)), key=lambda i: encoded.word_ids[i]):
+        tokens = list(tokens)
+        start, before = tokens[0], tokens[0] - 1
+        own = [encoded.ids[i] for i in tokens]
+        attached = word is not None and encoded.offsets[start][0] == encoded.offsets[before][1]
+        if attached and encoded.ids[before] == tokenizer.mask_token_id:
+            text = "".join(encoded.tokens[i].removeprefix("##") for i in tokens)
+            found = [piece.id for piece in pieces.tokenize(text)]
+            own = own if tokenizer.unk_token_id in found + own else found
+        ids += own
+    return ids
+
+# %% ../nbs/05_training.ipynb #06dc72a7
 def _encode_gaps(model, tokenizer, text: str) -> tuple[dict, np.ndarray, np.ndarray]:
     "Inputs of the model, token ids, and where the masks are; ValueError for none or too long."
-    encoded = tokenizer(text, return_tensors="np")
-    inputs = {name: encoded[name].astype("int32")
-              for name in ["input_ids", "token_type_ids", "attention_mask"]}
-    ids, most = inputs["input_ids"][0], model.config.max_position_embeddings
+    ids = np.array(_continue_words(tokenizer, tokenizer(text).encodings[0]), "int32")
+    most = model.config.max_position_embeddings
     places = np.flatnonzero(ids == tokenizer.mask_token_id)
     if not len(places):
         raise ValueError(f"expected {tokenizer.mask_token} in the text, got {text!r}")
     if len(ids) > most:
         raise ValueError(f"expected at most {most} tokens, got {len(ids)}: "
                          "shorten the text around the mask")
-    return {**inputs, "masked_positions": places[None].astype("int32")}, ids, places
+    inputs = {"input_ids": ids, "token_type_ids": np.zeros_like(ids),
+              "attention_mask": np.ones_like(ids), "masked_positions": places.astype("int32")}
+    return {name: values[None] for name, values in inputs.items()}, ids, places
 
 # %% ../nbs/05_training.ipynb #914e01eb
 def fill_mask(model: BertForPreTraining, # any
@@ -256,7 +277,8 @@ def fill_mask(model: BertForPreTraining, # any
               text: str,                 # with one or more `[MASK]`
               top_k: int = 5,            # candidates for each
              ) -> list:                  # of dicts: score, token, token_str, sequence; or lists
-    "The likeliest tokens for each mask. huggingface/transformers:pipelines/fill_mask.py."
+    """The likeliest tokens for each mask, as huggingface/transformers:pipelines/fill_mask.py gives
+    them, except that a particle attached to a mask is read as the end of its word."""
     inputs, ids, places = _encode_gaps(model, tokenizer, text)
     scores = model(inputs)["prediction_logits"][0]
     answers = []
