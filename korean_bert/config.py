@@ -39,9 +39,8 @@ class FieldRule(NamedTuple):
             return "between {} and {}".format(*self.bounds)
         return f"one of {', '.join(self.choices)}" if self.choices else ""
 
-def field_rules(
-    config_type: type,         # a dataclass such as `PretrainConfig`
-) -> dict[str, FieldRule]:     # of each field, read from its type
+def field_rules(config_type: type, # a dataclass such as `PretrainConfig`
+               ) -> dict[str, FieldRule]: # of each field, read from its type
     "What each field may hold: its type is a plain one, `Annotated[int, low, high]` or `Literal`."
     rules = {}
     for name, hint in get_type_hints(config_type, include_extras=True).items():
