@@ -86,8 +86,11 @@ def main(argv: list[str] | None = None, # options; those of the command line if 
     config = parse_config(argv)
     try:
         with _quiet_import():
+            from korean_bert.masking import process_part
             from korean_bert.runs import pretrain, show_report
-        show_report(pretrain(config), config.output_dir)
+        report = pretrain(config)
+        if process_part()[0] == 0:  # of several
+            show_report(report, config.output_dir)
     except KeyboardInterrupt as stop:
         sys.exit(f"\n{stop or 'stopped: the same command goes on after the last finished stage'}")
     except (OSError, ImportError, ValueError, MemoryError, FloatingPointError) as error:

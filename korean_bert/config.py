@@ -167,7 +167,7 @@ class _TrainingFields:
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = _field(
         "auto", "float32, mixed_bfloat16, mixed_float16, or auto: what the GPU is best at")
     distribute: bool = _field(
-        False, "share each batch among all GPUs of this machine (TensorFlow)")
+        False, "share each batch among all GPUs: of this machine, or (JAX) of all processes")
 
 # %% ../nbs/00_setup.ipynb #35d12493
 @dataclass(frozen=True)
