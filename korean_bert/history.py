@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tqdm.auto import tqdm
 
 from .masking import PretrainBatches, process_part
 from .model import METRICS
@@ -161,13 +162,10 @@ class _LateReader(keras.callbacks.Callback):
 class Recorder(_LateReader):
     """Counts the steps of a run; for each, when the next is on its way, a look for NaN, a row of
     history, the progress bar."""
-    def __init__(self,
-                 history: History,
-                 batches: PretrainBatches, # learned from
-                 schedule,                 # step -> learning rate; its `steps`: of all the training
-                 step: int = 0,            # done before
+    def __init__(self, history: History, batches: PretrainBatches,
+                 schedule, # step -> learning rate, with `steps`: of the whole training
+                 step: int = 0, # done before
                 ):
-        from tqdm.auto import tqdm
         super().__init__(batches, step)
         self.history, self.schedule, self.begun = history, schedule, step
         self.beginning, self.steps = time.monotonic(), schedule.steps
@@ -180,8 +178,7 @@ class Recorder(_LateReader):
     def _read(self, step: int, rows: np.ndarray, logs: dict) -> None:
         logs, rate = {name: float(logs[name]) for name in METRICS}, float(self.schedule(step - 1))
         _check_finite(logs, step, f"learning rate {rate:.2g}, pairs {rows.tolist()}")
-        now = time.perf_counter()
-        seconds, self.clock = now - self.clock, now
+        seconds, self.clock = time.perf_counter() - self.clock, time.perf_counter()
         tokens = int(self.batches.tokens[rows].sum())
         self.history.write(_history_row(step, logs, rate, seconds, len(rows), tokens))
         self.bar.update()
@@ -190,4 +187,4 @@ class Recorder(_LateReader):
     def seconds_left(self) -> float: # at the pace of this call so far
         done = self.step - self.begun
         passed = time.monotonic() - self.beginning
-        return (self.steps - self.step) * passed / done if done else math.nan
+        return (self.steps - self.step) / done * passed if done else math.nan

@@ -396,10 +396,11 @@ class BertForSequenceClassification(_BertBase):
     "The same encoder with a new matrix on the pooled vector; transformers' class of that name."
     def __init__(self,
                  config: BertConfig,  # of the pretrained model
-                 num_labels: int = 2, # classes
+                 num_labels: int = 2, # classes; 1: a number, regression
                  **kwargs):           # Keras's `name` and `dtype`
         config = BertConfig.from_dict(config.to_dict())
         config.num_labels = num_labels
+        config.problem_type = "regression" if num_labels == 1 else "single_label_classification"
         super().__init__(config, **kwargs)
 
     def make_heads(self):

@@ -52,7 +52,8 @@ def hf_layout(model,    # `BertForPreTraining` or `BertForSequenceClassification
            *_norm_names(e.layer_norm, f"{prefix}.LayerNorm")]
     for i, layer in enumerate(model.bert.encoder.layers):
         out += _layer_names(layer, f"bert.encoder.layer.{i}")
-    out += _dense_names(model.bert.pooler.dense, "bert.pooler.dense")
+    if model.bert.pooler.trainable:  # a model of tokens does without
+        out += _dense_names(model.bert.pooler.dense, "bert.pooler.dense")
     if hasattr(model, "classifier"):
         return out + _dense_names(model.classifier, "classifier")
     return [*out, *_dense_names(model.mlm_head.dense, "cls.predictions.transform.dense"),
@@ -266,7 +267,7 @@ def _find_misfits(found: dict[str, tuple],  # shapes of a checkpoint
               for name, shape in wanted.items() if found.get(name) != shape]
     known = {"bert.embeddings.position_ids", *wanted}
     return errors + [f"{name}: not a tensor of this model" for name in sorted(found.keys() - known)
-                     if name.startswith("bert.")]
+                     if name.startswith("bert.") and not name.startswith("bert.pooler.")]
 
 def _check_fit(folder: str | Path,
                found: dict[str, tuple], # shapes of its checkpoint

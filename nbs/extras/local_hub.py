@@ -26,6 +26,8 @@ TOKENS = {"hf_writer": ("me", "write"), "hf_reader": ("me", "read")}  # token: (
 LFS = (".safetensors", ".parquet", ".png", ".bin")                    # what goes to large file storage
 REPO = r"(?P<kind>models|datasets)/(?P<repo_id>[\w.-]+/[\w.-]+)"
 FILES = r"(?P<kind>datasets)?/?(?P<repo_id>[\w.-]+/[\w.-]+)"
+REVISION = r"(?P<revision>refs/convert/parquet|[^/]+)"                # a branch of the Hub's own, or any
+REVISION = r"(?P<revision>refs/convert/parquet|[^/]+)"                # a branch of the Hub's own, or any
 
 
 @dataclass
@@ -264,14 +266,14 @@ ROUTES = [
     ("GET", "/api/whoami-v2", _Handler.whoami),
     ("POST", "/api/repos/create", _Handler.create),
     ("POST", "/api/validate-yaml", _Handler.validate_yaml),
-    ("GET", f"/api/{REPO}(/revision/(?P<revision>[^/]+))?", _Handler.info),
-    ("GET", f"/api/{REPO}/tree/(?P<revision>[^/]+)(/(?P<folder>.+))?", _Handler.tree),
-    ("POST", f"/api/{REPO}/paths-info/(?P<revision>[^/]+)", _Handler.paths_info),
-    ("POST", f"/api/{REPO}/preupload/(?P<revision>[^/]+)", _Handler.preupload),
+    ("GET", f"/api/{REPO}(/revision/{REVISION})?", _Handler.info),
+    ("GET", f"/api/{REPO}/tree/{REVISION}(/(?P<folder>.+))?", _Handler.tree),
+    ("POST", f"/api/{REPO}/paths-info/{REVISION}", _Handler.paths_info),
+    ("POST", f"/api/{REPO}/preupload/{REVISION}", _Handler.preupload),
     ("POST", f"/{FILES}\\.git/info/lfs/objects/batch", _Handler.lfs_batch),
     ("PUT", "/lfs/(?P<oid>[0-9a-f]{64})", _Handler.lfs_put),
-    ("POST", f"/api/{REPO}/commit/(?P<revision>[^/]+)", _Handler.commit),
-    ("GET", f"/{FILES}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Handler.resolve),
+    ("POST", f"/api/{REPO}/commit/{REVISION}", _Handler.commit),
+    ("GET", f"/{FILES}/resolve/{REVISION}/(?P<path>.+)", _Handler.resolve),
 ]
 
 
