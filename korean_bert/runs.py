@@ -424,13 +424,14 @@ def _prepare_pairs(run: Run, parts, tokenizer, report: _Report, folder: Path) ->
 STAGES = ["corpus", "tokenizer", "pairs", "counts"]  # folders of a run, in their order
 
 def _check_prepared(run: Run) -> None:
-    "Raise FileNotFoundError where several processes would have to wait for the preparation."
-    needed = STAGES[:3] if run.base else STAGES
+    "Raise FileNotFoundError where the preparation is for many machines, or many would wait for it."
+    several, shards = process_part()[1] > 1, run.config.shards > 1
+    needed = STAGES if several and not run.base else STAGES[:3]
     missing = [name for name in needed if not (run.folder / name).exists()]
-    if missing and process_part()[1] > 1:
+    if missing and (several or shards):
         raise FileNotFoundError(
-            f"several processes need a prepared run, {run.folder} lacks {', '.join(missing)}: call "
-            "korean_bert_prepare with the same options first")
+            f"several processes or shards need a prepared run, {run.folder} lacks "
+            f"{', '.join(missing)}: call korean_bert_prepare with the same options first")
 
 def _prepare(run: Run) -> tuple: # tokenizer, pairs, report
     from datasets import load_from_disk
