@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['word_starts', 'max_predictions', 'choose_masks', 'mask_tokens', 'bucket_lengths', 'plan_epoch', 'PretrainBatches',
-           'as_fit_data']
+           'process_part', 'as_fit_data']
 
 # %% ../nbs/03a_masking.ipynb #fb4af1fc
+import copy
 import math
 from functools import lru_cache
 from itertools import combinations
@@ -315,10 +316,12 @@ class PretrainBatches(_PlannedBatches):
         steps: int | None = None, # batches in all, across epochs; None: to the end of the epoch
         mask_share: float = 0.8, # as in `mask_tokens`
         lengths: np.ndarray | None = None, # buckets, those of other batches, say; None: the best
+        part: tuple[int, int] = (0, 1), # of each batch, as `process_part` gives it
         **kwargs, # workers, use_multiprocessing, max_queue_size of PyDataset
     ):
         self.pairs, self.tokenizer, self.config = pairs.with_format("arrow"), tokenizer, config
         self.training, self.mask_share, self.tokens = training, mask_share, _pair_tokens(pairs)
+        self.part = part
         self.lengths, self.bucket = _find_buckets(self.tokens, config.block_size, lengths)
         plans = _Plans(self.bucket, config.train_batch_size, config.seed if training else None)
         super().__init__(plans, epoch, start, steps, **kwargs)
@@ -327,15 +330,29 @@ class PretrainBatches(_PlannedBatches):
         rows, fillers = (part[index] for part in self.plans[epoch])
         length = int(self.lengths[self.bucket[rows].max()])
         key = [self.config.seed, MASK_STREAM, epoch if self.training else 0, index]
-        return _make_batch(self.pairs[rows], length, self, fillers & (not self.training), key)
+        made = _make_batch(self.pairs[rows], length, self, fillers & (not self.training), key)
+        first, end = (len(rows) * (self.part[0] + i) // self.part[1] for i in (0, 1))
+        return keras.tree.map_structure(lambda array: array[first:end], made)
+
+# %% ../nbs/03a_masking.ipynb #0a9fed42
+def process_part() -> tuple[int, int]: # number of this process, and how many learn together
+    "(0, 1) where a process learns alone. Of several (JAX) the first alone writes files."
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+    return jax.process_index(), jax.process_count()
 
 # %% ../nbs/03a_masking.ipynb #cb1ebf56
 def as_fit_data(batches: PretrainBatches, # any part of a run's batches
                ):                         # for `fit(..., shuffle=False)` and `evaluate`
-    """On JAX the batches themselves; on TensorFlow a `tf.data.Dataset` of them whose lengths are
-    left open. Each pass over a whole epoch draws the next one, as `fit(batches, epochs=3)` does."""
+    """On JAX the batches, of several processes the part of this one; on TensorFlow a `tf.data.Dataset` of
+    them whose lengths are left open. Each pass over a whole epoch draws the next one, as `fit(batches, epochs=3)` does."""
     if keras.backend.backend() != "tensorflow":
-        return batches
+        own = batches
+        if process_part()[1] > 1:
+            own = copy.copy(batches)
+            own.part = process_part()
+        return own
     import tensorflow as tf
     size, passes = len(batches), 0
 
