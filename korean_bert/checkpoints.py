@@ -135,10 +135,8 @@ def load_checkpoint(run: Path,                 # run folder
 
 # %% ../nbs/04d_checkpoints.ipynb #8a3f3b6a
 class Saver(keras.callbacks.Callback):
-    """Writes a checkpoint when one is due, and stops after the step at hand where that is asked for.
-
-    Of several processes the first alone writes, and all stop after the same step.
-    """
+    """Writes a checkpoint when one is due, and stops after a step where that is asked for; of
+    several processes the first alone writes, and all stop after the same step."""
     def __init__(self, run: Path, recorder: Recorder, save_steps: int, save_minutes: float):
         super().__init__()
         self.run, self.recorder, self.stop_asked = run, recorder, False
@@ -146,8 +144,8 @@ class Saver(keras.callbacks.Callback):
         self.saved, self.saved_step = time.monotonic(), recorder.step
 
     def save(self) -> None:
-        self.recorder.flush()
-        self.recorder.history.flush()  # the history is never behind the checkpoint
+        self.recorder.flush()  # the history is never behind the checkpoint
+        self.recorder.history.flush()
         if process_part()[0] == 0:
             save_checkpoint(self.run, self.model, self.recorder.step)
         self.saved, self.saved_step = time.monotonic(), self.recorder.step
