@@ -21,6 +21,7 @@ import numpy as np
 from keras import ops
 
 from .history import Recorder
+from .masking import process_part
 from .model import BertForPreTraining
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,8 @@ def load_checkpoint(run: Path,                 # run folder
             raise
         except Exception as error:  # of many kinds: safetensors, JSON, Unicode
             log.warning("%s is damaged (%s): going back to the one before it", path, error)
-            os.replace(path, path.with_suffix(".damaged"))
+            if process_part()[0] == 0:
+                os.replace(path, path.with_suffix(".damaged"))
             continue
         _assign_checkpoint(path, model, arrays)
         return step
@@ -133,7 +135,8 @@ def load_checkpoint(run: Path,                 # run folder
 
 # %% ../nbs/04d_checkpoints.ipynb #8a3f3b6a
 class Saver(keras.callbacks.Callback):
-    "Writes a checkpoint when one is due, and stops after the step at hand where that is asked for."
+    """Writes a checkpoint when one is due, and stops after a step where that is asked for; of
+    several processes the first alone writes, and all stop after the same step."""
     def __init__(self, run: Path, recorder: Recorder, save_steps: int, save_minutes: float):
         super().__init__()
         self.run, self.recorder, self.stop_asked = run, recorder, False
@@ -141,14 +144,19 @@ class Saver(keras.callbacks.Callback):
         self.saved, self.saved_step = time.monotonic(), recorder.step
 
     def save(self) -> None:
-        self.recorder.history.flush()  # the history is never behind the checkpoint
-        save_checkpoint(self.run, self.model, self.recorder.step)
+        self.recorder.flush()  # the history is never behind the checkpoint
+        self.recorder.history.flush()
+        if process_part()[0] == 0:
+            save_checkpoint(self.run, self.model, self.recorder.step)
         self.saved, self.saved_step = time.monotonic(), self.recorder.step
 
     def on_train_batch_end(self, batch, logs=None):
         minutes = (time.monotonic() - self.saved) / 60
         if self.recorder.step % self.save_steps == 0 or minutes > self.save_minutes:
             self.save()
+        if process_part()[1] > 1:
+            from jax.experimental.multihost_utils import reached_preemption_sync_point
+            self.stop_asked = reached_preemption_sync_point(self.recorder.step)
         if self.stop_asked:
             self.model.stop_training = True  # only now: on JAX, to touch it is to wait for it
 
@@ -168,10 +176,13 @@ def finish_step_first(saver: Saver, # a callback of the same `fit`
     if threading.current_thread() is not threading.main_thread():  # no signals in others
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    asks = {signal.SIGINT: ask, signal.SIGTERM: ask}
+    if process_part()[1] > 1:  # JAX hears SIGTERM and tells the others
+        asks = {signal.SIGINT: lambda number, frame: os.kill(os.getpid(), signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in asks}
     try:
-        for number in before:
-            signal.signal(number, ask)
+        for number, handler in asks.items():
+            signal.signal(number, handler)
         yield
     finally:
         for number, handler in before.items():

@@ -102,6 +102,8 @@ class _DataFields:
     text_column: str = _field("text", "column of the corpus that holds the text")
     lines: bool = _field(False, "each line of a .txt file is a document")
     near_duplicates: bool = _field(False, "drop near copies too; exact ones always go")
+    shards: Annotated[int, 1, 100_000] = _field(
+        1, "parts that the corpus is dealt out to by a hash; more than one: korean_bert_prepare")
     validation_size: Annotated[float, 0.001, 0.5] = _field(
         0.01, "share of the documents held out for validation")
     base_checkpoint: str = _field(
@@ -166,7 +168,7 @@ class _TrainingFields:
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = _field(
         "auto", "float32, mixed_bfloat16, mixed_float16, or auto: what the GPU is best at")
     distribute: bool = _field(
-        False, "share each batch among all GPUs of this machine (TensorFlow)")
+        False, "share each batch among all GPUs: of this machine, or (JAX) of all processes")
 
 # %% ../nbs/00_setup.ipynb #35d12493
 @dataclass(frozen=True)
@@ -203,12 +205,12 @@ CHOICES = {name: rule.choices for name, rule in field_rules(PretrainConfig).item
 # %% ../nbs/00_setup.ipynb #18e4e09a
 _SMALL_BERT = dict(base_checkpoint="builtin", block_size=64, max_position_embeddings=128,
                    hidden_size=128, num_attention_heads=2, intermediate_size=512, dropout=0.0,
-                   mlm_prob=0.4, dupe_factor=2, learning_rate=2e-3)
-PRESETS = {
+                   mlm_prob=0.4, learning_rate=2e-3)
+PRESETS = {  # each pass with new pairs (dupe_factor) rather than the same ones again (epochs)
     "tiny": dict(_SMALL_BERT, vocab_size=4_000, num_hidden_layers=2, validation_size=0.15,
-                 epochs=3),
+                 dupe_factor=6),
     "small": dict(_SMALL_BERT, vocab_size=8_000, num_hidden_layers=4, validation_size=0.05,
-                  epochs=4, train_batch_size=128),
+                  dupe_factor=8),
     "base": {},
 }
 

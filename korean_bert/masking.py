@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['word_starts', 'max_predictions', 'choose_masks', 'mask_tokens', 'bucket_lengths', 'plan_epoch', 'PretrainBatches',
-           'as_fit_data']
+           'process_part', 'as_fit_data']
 
 # %% ../nbs/03a_masking.ipynb #fb4af1fc
+import copy
 import math
 from functools import lru_cache
 from itertools import combinations
@@ -283,8 +284,12 @@ def _make_batch(
     batches: "PretrainBatches", # tokenizer, config, mask_share
     silent: np.ndarray, # (batch,) bool: those whose weights are 0
     key: list[int], # seeds the masks
-) -> tuple[dict, dict]: # inputs and targets, as `PretrainBatches` describes them
-    "Pad and mask the pairs of a batch."
+) -> tuple[dict, dict]: # inputs and targets
+    """Pad and mask the B pairs of a batch, to L tokens with P places to predict.
+
+    Inputs, int32: `input_ids`, `token_type_ids`, `attention_mask` (B, L), `masked_positions` (B, P).
+    Targets: `masked_ids` (B, P) int32, `weights` (B, P) float32, `next_sentence_label` (B,) int32.
+    """
     ids, used = _pad_lists(table["input_ids"], length, batches.tokenizer.pad_token_id)
     masked = mask_tokens(ids, batches.tokenizer, batches.config, np.random.default_rng(key),
                          mask_share=batches.mask_share)
@@ -297,14 +302,18 @@ def _make_batch(
     return inputs, {"masked_ids": masked["masked_ids"], "weights": masked["weights"],
                     "next_sentence_label": labels}
 
+# %% ../nbs/03a_masking.ipynb #d193cf8b
+def _take_part(batch: tuple[dict, dict], part: tuple[int, int]) -> tuple[dict, dict]:
+    "The rows of a batch that are those of one process: the part-th of so many."
+    def cut(rows):
+        first, end = (len(rows) * (part[0] + i) // part[1] for i in (0, 1))
+        return rows[first:end]
+    return keras.tree.map_structure(cut, batch)
+
 # %% ../nbs/03a_masking.ipynb #4b3d84ec
 class PretrainBatches(_PlannedBatches):
-    """Masked batches, functions of (seed, epoch, index) alone, for `fit(..., shuffle=False)`.
-
-    B = train_batch_size, L in `lengths`, P = `max_predictions` of L. Inputs, int32: `input_ids`,
-    `token_type_ids`, `attention_mask` (B, L), `masked_positions` (B, P). Targets: `masked_ids`
-    (B, P) int32, `weights` (B, P) float32, `next_sentence_label` (B,) int32.
-    """
+    """Masked batches, functions of (seed, epoch, index) alone, for `fit(..., shuffle=False)`: what
+    stands in one is said at `_make_batch`; of several processes each has a part of it."""
     def __init__(self,
         pairs, # `datasets.Dataset` of `make_pairs`
         tokenizer, # fast tokenizer
@@ -315,10 +324,12 @@ class PretrainBatches(_PlannedBatches):
         steps: int | None = None, # batches in all, across epochs; None: to the end of the epoch
         mask_share: float = 0.8, # as in `mask_tokens`
         lengths: np.ndarray | None = None, # buckets, those of other batches, say; None: the best
+        part: tuple[int, int] = (0, 1), # of each batch, as `process_part` gives it
         **kwargs, # workers, use_multiprocessing, max_queue_size of PyDataset
     ):
         self.pairs, self.tokenizer, self.config = pairs.with_format("arrow"), tokenizer, config
-        self.training, self.mask_share, self.tokens = training, mask_share, _pair_tokens(pairs)
+        self.training, self.mask_share, self.part = training, mask_share, part
+        self.tokens = _pair_tokens(pairs)
         self.lengths, self.bucket = _find_buckets(self.tokens, config.block_size, lengths)
         plans = _Plans(self.bucket, config.train_batch_size, config.seed if training else None)
         super().__init__(plans, epoch, start, steps, **kwargs)
@@ -327,15 +338,29 @@ class PretrainBatches(_PlannedBatches):
         rows, fillers = (part[index] for part in self.plans[epoch])
         length = int(self.lengths[self.bucket[rows].max()])
         key = [self.config.seed, MASK_STREAM, epoch if self.training else 0, index]
-        return _make_batch(self.pairs[rows], length, self, fillers & (not self.training), key)
+        made = _make_batch(self.pairs[rows], length, self, fillers & (not self.training), key)
+        return _take_part(made, self.part)
+
+# %% ../nbs/03a_masking.ipynb #0a9fed42
+def process_part() -> tuple[int, int]: # number of this process, and how many learn together
+    "(0, 1) where a process learns alone. Of several (JAX) the first alone writes files."
+    if keras.backend.backend() != "jax":
+        return 0, 1
+    import jax
+    return jax.process_index(), jax.process_count()
 
 # %% ../nbs/03a_masking.ipynb #cb1ebf56
 def as_fit_data(batches: PretrainBatches, # any part of a run's batches
                ):                         # for `fit(..., shuffle=False)` and `evaluate`
-    """On JAX the batches themselves; on TensorFlow a `tf.data.Dataset` of them whose lengths are
-    left open. Each pass over a whole epoch draws the next one, as `fit(batches, epochs=3)` does."""
+    """On JAX the batches, of several processes the part of this one; on TensorFlow a
+    `tf.data.Dataset` of them whose lengths are left open. Each pass over a whole epoch draws the
+    next one, as `fit(batches, epochs=3)` does."""
     if keras.backend.backend() != "tensorflow":
-        return batches
+        own = batches
+        if process_part()[1] > 1:
+            own = copy.copy(batches)
+            own.part = process_part()
+        return own
     import tensorflow as tf
     size, passes = len(batches), 0
 

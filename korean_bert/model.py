@@ -204,9 +204,7 @@ class MaskedLMHead(keras.layers.Layer):
 
     def call(self, x, masked_positions, word_embeddings):
         # === Forward ===
-        batch, seq_len, hidden = ops.shape(x)
-        first = ops.arange(batch, dtype="int32")[:, None] * seq_len  # its row of the batch
-        x = ops.take(ops.reshape(x, (-1, hidden)), first + masked_positions, axis=0)
+        x = ops.take_along_axis(x, masked_positions[:, :, None], axis=1)
         x = self.layer_norm(self.activation(self.dense(x)))
         logits = ops.matmul(x, ops.transpose(ops.cast(word_embeddings, self.compute_dtype)))
         return ops.cast(logits, "float32") + ops.cast(self.bias, "float32")

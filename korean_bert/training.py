@@ -24,7 +24,7 @@ from tokenizers.models import WordPiece
 from transformers import BertConfig
 
 from .config import PretrainConfig
-from .history import Recorder
+from .history import Recorder, UnreadLogs
 from .initialization import count_tokens
 from .masking import PretrainBatches, as_fit_data
 from .model import METRICS, BertForPreTraining, seeded
@@ -66,10 +66,11 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = min(int(steps * warmup_ratio), steps - 1)
 
     def __call__(self, step): # number of steps done -> the rate of the next one
-        step = ops.cast(step, "float32")
+        low, high = (min, max) if isinstance(step, int) else (ops.minimum, ops.maximum)
+        step = step if isinstance(step, int) else ops.cast(step, "float32")
         rise = (step + 1) / (self.warmup_steps + 1)
         fall = (self.steps - step) / (self.steps - self.warmup_steps)
-        return self.peak * ops.clip(ops.minimum(rise, fall), 0, 1)
+        return self.peak * high(low(low(rise, fall), 1.0), 0.0)
 
     def get_config(self):
         return {"peak": self.peak, "steps": self.steps, "warmup_ratio": self.warmup_ratio}
@@ -115,7 +116,7 @@ def build_model(bert: BertConfig,             # of `make_bert_config`
                 seed: int = 42,               # of the weights and of dropout
                 precision: str = "float32",   # a Keras dtype policy
                 base: Path | None = None,     # folder of the BERT to go on from
-                distribute: bool = False,     # share each batch among all GPUs (TensorFlow)
+                distribute: bool = False,     # share each batch, see `open_strategy`
                 **options,                    # others of `make_optimizer`
                ) -> BertForPreTraining:       # compiled
     "A fresh model, or the one to go on from, with its optimizer. The same seed, the same weights."
@@ -304,7 +305,8 @@ def _report_evaluation(model: BertForPreTraining, tokenizer, found: dict, # of `
             f"mlm_loss {found['mlm_loss']:.3f} (copy bound {found['copy_bound']:.3f}), "
             f"nsp_accuracy {found['nsp_accuracy']:.1%} (majority {found['majority_share']:.1%}), "
             f"{text.replace('[MASK]', f'[{word}]')} {recorder.seconds_left() / 60:.0f} min left")
-    recorder.bar.write(line, sys.stderr)
+    if not recorder.bar.disable:
+        recorder.bar.write(line, sys.stderr)
 
 # %% ../nbs/05_training.ipynb #9294ac3f
 def train(model: BertForPreTraining,     # compiled, see `build_model`
@@ -329,6 +331,6 @@ def train(model: BertForPreTraining,     # compiled, see `build_model`
         goal = min(done - done % every + every, steps)
         batches.epoch, batches.start, batches.steps = 0, done, goal - done
         model.fit(as_fit_data(batches), shuffle=False, verbose=0,
-                  callbacks=[recorder, *callbacks])
+                  callbacks=UnreadLogs([recorder, *callbacks], add_history=True, model=model))
         if recorder.step < goal:
             return None
