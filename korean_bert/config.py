@@ -205,12 +205,12 @@ CHOICES = {name: rule.choices for name, rule in field_rules(PretrainConfig).item
 # %% ../nbs/00_setup.ipynb #18e4e09a
 _SMALL_BERT = dict(base_checkpoint="builtin", block_size=64, max_position_embeddings=128,
                    hidden_size=128, num_attention_heads=2, intermediate_size=512, dropout=0.0,
-                   mlm_prob=0.4, dupe_factor=2, learning_rate=2e-3)
-PRESETS = {
+                   mlm_prob=0.4, learning_rate=2e-3)
+PRESETS = {  # each pass with new pairs (dupe_factor) rather than the same ones again (epochs)
     "tiny": dict(_SMALL_BERT, vocab_size=4_000, num_hidden_layers=2, validation_size=0.15,
-                 epochs=3),
+                 dupe_factor=6),
     "small": dict(_SMALL_BERT, vocab_size=8_000, num_hidden_layers=4, validation_size=0.05,
-                  epochs=4, train_batch_size=128),
+                  dupe_factor=8),
     "base": {},
 }
 

@@ -97,7 +97,10 @@ def _read_task(task: Task) -> tuple[list[dict], list[dict], list[str] | None]:
             parts.append(load_dataset(task.dataset, config or None, split=split,
                                       revision=task.revision))
     *train, test = [_take_rows(part, task.columns) for part in parts]
-    return sum(train, []), test, _find_names(parts[0], task.columns["label"])
+    train, names = sum(train, []), _find_names(parts[0], task.columns["label"])
+    if names is None and task.kind == "classification":  # numbers without names
+        names = [str(label) for label in range(max(row["label"] for row in train) + 1)]
+    return train, test, names
 
 # %% ../nbs/06b_tasks.ipynb #85e3ee17
 def load_rows(file: str | Path, # .jsonl, .json, .csv or .tsv, with a header
