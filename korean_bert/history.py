@@ -100,10 +100,7 @@ def write_text(path: Path, text: str) -> None:
 
 # %% ../nbs/04c_history.ipynb #4cc4314a
 class History:
-    """`history.jsonl` of a run, a row a step; for TensorBoard too, where that is wanted.
-
-    Of several processes the first alone writes.
-    """
+    "`history.jsonl` of a run, a row a step, and TensorBoard's; of several processes one writes."
     def __init__(self, run: str | Path, step: int = 0, tensorboard: bool = False):
         self.run, kept = Path(run), read_history(run, upto=step)  # what came later is done again
         self.evaluated = {row["step"] for row in kept if "val_mlm_loss" in row}

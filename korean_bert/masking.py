@@ -320,8 +320,8 @@ class PretrainBatches(_PlannedBatches):
         **kwargs, # workers, use_multiprocessing, max_queue_size of PyDataset
     ):
         self.pairs, self.tokenizer, self.config = pairs.with_format("arrow"), tokenizer, config
-        self.training, self.mask_share, self.tokens = training, mask_share, _pair_tokens(pairs)
-        self.part = part
+        self.training, self.mask_share, self.part = training, mask_share, part
+        self.tokens = _pair_tokens(pairs)
         self.lengths, self.bucket = _find_buckets(self.tokens, config.block_size, lengths)
         plans = _Plans(self.bucket, config.train_batch_size, config.seed if training else None)
         super().__init__(plans, epoch, start, steps, **kwargs)
@@ -345,8 +345,9 @@ def process_part() -> tuple[int, int]: # number of this process, and how many le
 # %% ../nbs/03a_masking.ipynb #cb1ebf56
 def as_fit_data(batches: PretrainBatches, # any part of a run's batches
                ):                         # for `fit(..., shuffle=False)` and `evaluate`
-    """On JAX the batches, of several processes the part of this one; on TensorFlow a `tf.data.Dataset` of
-    them whose lengths are left open. Each pass over a whole epoch draws the next one, as `fit(batches, epochs=3)` does."""
+    """On JAX the batches, of several processes the part of this one; on TensorFlow a
+    `tf.data.Dataset` of them whose lengths are left open. Each pass over a whole epoch draws the
+    next one, as `fit(batches, epochs=3)` does."""
     if keras.backend.backend() != "tensorflow":
         own = batches
         if process_part()[1] > 1:

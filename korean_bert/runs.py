@@ -433,6 +433,7 @@ def _check_prepared(run: Run) -> None:
             f"several processes or shards need a prepared run, {run.folder} lacks "
             f"{', '.join(missing)}: call korean_bert_prepare with the same options first")
 
+# %% ../nbs/05a_runs.ipynb #3e1f94bf
 def _prepare(run: Run) -> tuple: # tokenizer, pairs, report
     from datasets import load_from_disk
 

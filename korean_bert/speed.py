@@ -191,6 +191,7 @@ def choose_precision(precision: str,        # as in `PretrainConfig`
     return ("mixed_bfloat16" if capability >= 8 else
             "mixed_float16" if capability >= 7 else "float32")
 
+# %% ../nbs/03b_speed.ipynb #a821ed50
 def count_replicas(devices: list[Device], # of `find_devices`
                   ) -> int:
     "How many devices share a batch where that is asked for; on JAX those of all processes."
