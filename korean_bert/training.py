@@ -140,7 +140,7 @@ from .speed import choose_precision, find_devices
 
 def measure_step(config: PretrainConfig, # shape, vocabulary, batch, length, precision
                  steps: int = 20,        # timed, behind two that compile
-                ) -> dict:               # seconds_per_step (median), sequences_per_second, precision
+                ) -> dict:               # seconds_per_step (median), sequences_per_second, ...
     "Time the steps of a run on this machine, on random tokens, before hours are spent on it."
     batch, length, size = config.train_batch_size, config.block_size, config.vocab_size
     precision = choose_precision(config.precision, find_devices())
