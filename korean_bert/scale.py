@@ -157,6 +157,7 @@ def _open_shard(config: PretrainConfig, work: Path, rank: int) -> dict: # part -
     return {name: Dataset(table.filter(pa.array(chosen)).select(["text"]))
             for name, chosen in [("train", ~held_out), ("validation", held_out)]}
 
+# %% ../nbs/05b_scale.ipynb #2edb28f4
 TOKENIZER_CHARACTERS = 1_000_000_000  # read to train the tokenizer, at most and about
 
 def _make_tokenizer(config: PretrainConfig, work: Path, rank: int) -> dict:
