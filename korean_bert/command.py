@@ -24,7 +24,7 @@ from .config import PRESETS, PretrainConfig, field_rules
 COMMANDS = {
     "korean_bert_pretrain": "Pretrain a Korean BERT. The same command goes on where it was "
                             "interrupted.",
-    "korean_bert_prepare": "Prepare a run on many machines, for korean_bert_pretrain to go on from.",
+    "korean_bert_prepare": "Prepare a run on many machines; korean_bert_pretrain goes on from it.",
     "korean_bert_finetune": "Fine-tune BERTs on a task and compare them with a plain baseline.",
     "korean_bert_fill_mask": "Let a BERT fill in the [MASK] of a text.",
     "korean_bert_push": "Publish a pretraining run on the Hugging Face Hub, private unless told "

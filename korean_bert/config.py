@@ -210,7 +210,7 @@ PRESETS = {  # each pass with new pairs (dupe_factor) rather than the same ones 
     "tiny": dict(_SMALL_BERT, vocab_size=4_000, num_hidden_layers=2, validation_size=0.15,
                  dupe_factor=6),
     "small": dict(_SMALL_BERT, vocab_size=8_000, num_hidden_layers=4, validation_size=0.05,
-                  dupe_factor=8),
+                  dupe_factor=16),
     "base": {},
 }
 

@@ -104,10 +104,8 @@ def _deal(config: PretrainConfig, files: list[str], work: Path, rank: int) -> di
     def write(part):
         with pa.ipc.new_file(part, SCHEMA) as file:
             for first, end in zip(ends, ends[1:]):
-                rows = table.slice(first, end - first).combine_chunks()
-                file.write_batch(pa.record_batch([pa.concat_arrays(column.chunks) if column.chunks
-                                                  else pa.array([], column.type)
-                                                  for column in rows.columns], schema=SCHEMA))
+                rows = table.slice(first, end - first).to_pydict()
+                file.write_batch(pa.record_batch(rows, SCHEMA))
 
     _write(work / "dealt" / f"{rank:05d}.arrow", write)
     return {"documents": len(read), "dropped_by_cleaning": len(read) - len(texts),
@@ -135,6 +133,7 @@ def _gather(config: PretrainConfig, work: Path, rank: int) -> dict:
     return {"exact": len(digests) - len(table),
             "characters": pc.sum(pc.utf8_length(table["text"])).as_py() or 0}
 
+# %% ../nbs/05b_scale.ipynb #074bf7b9
 def _drop_near(work: Path, rank: int) -> dict:
     "Which documents of each shard stay, of near copies in any of them the first."
     from korean_bert.dedup import BANDS
@@ -158,6 +157,7 @@ def _open_shard(config: PretrainConfig, work: Path, rank: int) -> dict: # part -
     return {name: Dataset(table.filter(pa.array(chosen)).select(["text"]))
             for name, chosen in [("train", ~held_out), ("validation", held_out)]}
 
+# %% ../nbs/05b_scale.ipynb #2edb28f4
 TOKENIZER_CHARACTERS = 1_000_000_000  # read to train the tokenizer, at most and about
 
 def _make_tokenizer(config: PretrainConfig, work: Path, rank: int) -> dict:
@@ -230,7 +230,8 @@ def _finish(config: PretrainConfig, files: int, work: Path, rank: int) -> dict:
     from korean_bert import runs
 
     folder, report = Path(config.output_dir), runs._Report(Path(config.output_dir) / "report.json")
-    found = {name: _read_facts(work, name) for name in ("deal", "gather", "near", "tokenizer", "pairs")}
+    stages = ("deal", "gather", "near", "tokenizer", "pairs")
+    found = {name: _read_facts(work, name) for name in stages}
     total = lambda stage, name: sum(facts[name] for facts in found[stage])
     report.add("corpus", {
         "source": "files", "files": files, "shards": config.shards,
@@ -263,8 +264,9 @@ def _run_slice(pipeline: list, tasks: int, logs: str, first: int, number: int) -
     LocalPipelineExecutor(pipeline, tasks, workers=1, logging_dir=logs, skip_completed=False,
                           local_tasks=number, local_rank_offset=first).run()
 
+# %% ../nbs/05b_scale.ipynb #bf873d77
 def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) -> None:
-    "Do the tasks of a stage in processes of this machine; raise ChildProcessError where one is missing."
+    "Do the tasks of a stage in processes of this machine; ChildProcessError where one is missing."
     from tqdm.auto import tqdm
 
     bounds = np.linspace(0, tasks, min(workers, tasks) + 1).astype(int)
@@ -287,9 +289,9 @@ def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) 
     missing = [i for i in range(tasks) if not (work / name / f"{i:05d}.json").exists()]
     if missing:
         codes = sorted({process.exitcode for process in started} - {0})
-        raise ChildProcessError(f"{name}: tasks {missing[:10]} of {tasks} are not done (workers ended "
-                           f"with {codes}; logs in {work / 'logs' / name}): the same command does "
-                           "them")
+        raise ChildProcessError(
+            f"{name}: tasks {missing[:10]} of {tasks} are not done (workers ended with {codes}; "
+            f"logs in {work / 'logs' / name}): the same command does them")
 
 # %% ../nbs/05b_scale.ipynb #ceb950ef
 def _run_slurm(stages: list[tuple], work: Path, workers: int) -> None:
@@ -315,6 +317,18 @@ def _run_ray(stages: list[tuple], work: Path, workers: int) -> None:
     for name, pipeline, tasks in stages:
         RayPipelineExecutor(pipeline, tasks, workers, skip_completed=False,
                             logging_dir=str(work / "logs" / name)).run()
+
+# %% ../nbs/05b_scale.ipynb #6c5554f5
+def _plan_stages(config: PretrainConfig, files: list[str], work: Path) -> list[tuple]:
+    "Name, pipeline and number of tasks of each."
+    made = [("deal", partial(_deal, config, files), len(files)),
+            ("gather", partial(_gather, config), config.shards),
+            ("near", _drop_near, 1),
+            ("tokenizer", partial(_make_tokenizer, config), 1),
+            ("pairs", partial(_make_shard_pairs, config), config.shards),
+            ("finish", partial(_finish, config, len(files)), 1)]
+    return [(name, [partial(_do_task, stage, name, work)], tasks) for name, stage, tasks in made
+            if name != "near" or config.near_duplicates]
 
 # %% ../nbs/05b_scale.ipynb #e54f94ad
 def _start(config: PretrainConfig) -> None:
@@ -343,17 +357,6 @@ def _run_stages(config: PretrainConfig, executor: str, workers: int, work: Path)
 # %% ../nbs/05b_scale.ipynb #31752a53
 EXECUTORS = ["local", "slurm", "ray"]
 
-def _plan_stages(config: PretrainConfig, files: list[str], work: Path) -> list[tuple]:
-    "Name, pipeline and number of tasks of each."
-    made = [("deal", partial(_deal, config, files), len(files)),
-            ("gather", partial(_gather, config), config.shards),
-            ("near", _drop_near, 1),
-            ("tokenizer", partial(_make_tokenizer, config), 1),
-            ("pairs", partial(_make_shard_pairs, config), config.shards),
-            ("finish", partial(_finish, config, len(files)), 1)]
-    return [(name, [partial(_do_task, stage, name, work)], tasks) for name, stage, tasks in made
-            if name != "near" or config.near_duplicates]
-
 def prepare_at_scale(config: PretrainConfig,   # with `shards`
                      executor: str = "local",  # local, slurm or ray
                      workers: int = 1,         # tasks at a time
@@ -361,7 +364,8 @@ def prepare_at_scale(config: PretrainConfig,   # with `shards`
     """Bring a run folder as far as the training, on many machines. One shard: as `prepare` does.
 
     The result depends on `shards`, not on executor, workers, files or their order. The same call
-    goes on where one was cut off. Raises ChildProcessError where a worker died, and names its tasks.
+    goes on where one was cut off. Raises ChildProcessError that names the tasks of a worker that
+    died.
     """
     from korean_bert import runs
 
