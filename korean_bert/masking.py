@@ -288,7 +288,8 @@ def _make_batch(
     """Pad and mask the B pairs of a batch, to L tokens with P places to predict.
 
     Inputs, int32: `input_ids`, `token_type_ids`, `attention_mask` (B, L), `masked_positions`
-    (B, P). Targets: `masked_ids` (B, P) int32, `weights` (B, P) float32, `next_sentence_label` (B,) int32.
+    (B, P). Targets: `masked_ids` (B, P) int32, `weights` (B, P) float32, `next_sentence_label`
+    (B,) int32.
     """
     ids, used = _pad_lists(table["input_ids"], length, batches.tokenizer.pad_token_id)
     masked = mask_tokens(ids, batches.tokenizer, batches.config, np.random.default_rng(key),
