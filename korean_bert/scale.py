@@ -6,12 +6,14 @@
 __all__ = ['log', 'EXECUTORS', 'deal_texts', 'list_files', 'prepare_at_scale']
 
 # %% ../nbs/05b_scale.ipynb #50cd52a8
+import contextlib
 import importlib.util
 import json
 import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -257,6 +259,7 @@ def _run_slice(pipeline: list, tasks: int, logs: str, first: int, number: int) -
     "In a process of its own: these of the tasks, one after the other."
     from datatrove.executor import LocalPipelineExecutor
 
+    os.setpgrp()  # a group of processes of its own, to be ended with all that it started
     Path(logs).mkdir(parents=True, exist_ok=True)
     with open(Path(logs) / f"worker_{first:05d}.log", "a") as said:
         os.dup2(said.fileno(), 1)
@@ -264,17 +267,11 @@ def _run_slice(pipeline: list, tasks: int, logs: str, first: int, number: int) -
     LocalPipelineExecutor(pipeline, tasks, workers=1, logging_dir=logs, skip_completed=False,
                           local_tasks=number, local_rank_offset=first).run()
 
-# %% ../nbs/05b_scale.ipynb #bf873d77
-def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) -> None:
-    "Do the tasks of a stage in processes of this machine; ChildProcessError where one is missing."
+# %% ../nbs/05b_scale.ipynb #9bdd2fe0
+def _watch_workers(started: list, name: str, tasks: int, work: Path) -> None:
+    "Show what is done until none of the processes lives."
     from tqdm.auto import tqdm
 
-    bounds = np.linspace(0, tasks, min(workers, tasks) + 1).astype(int)
-    started = [multiprocessing.get_context("spawn").Process(target=_run_slice, args=(
-        pipeline, tasks, str(work / "logs" / name), int(first), int(end - first)))
-        for first, end in zip(bounds, bounds[1:])]
-    for process in started:
-        process.start()
     begin = time.monotonic()
     with tqdm(total=tasks, desc=name, unit=" tasks") as bar:
         while True:
@@ -286,6 +283,22 @@ def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) 
             if not alive:
                 break
             time.sleep(0.1)
+
+# %% ../nbs/05b_scale.ipynb #bf873d77
+def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) -> None:
+    "Do the tasks of a stage in processes of this machine; ChildProcessError where one is missing."
+    bounds = np.linspace(0, tasks, min(workers, tasks) + 1).astype(int)
+    started = [multiprocessing.get_context("spawn").Process(target=_run_slice, args=(
+        pipeline, tasks, str(work / "logs" / name), int(first), int(end - first)))
+        for first, end in zip(bounds, bounds[1:])]
+    for process in started:
+        process.start()
+    try:
+        _watch_workers(started, name, tasks, work)
+    finally:  # what a killed worker had started would wait for it for ever
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     missing = [i for i in range(tasks) if not (work / name / f"{i:05d}.json").exists()]
     if missing:
         codes = sorted({process.exitcode for process in started} - {0})
