@@ -410,6 +410,13 @@ def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
     table = table.set_column(place, "text", pa.array(cleaned, pa.string()))
     return table.filter(pa.array([text != "" for text in cleaned]))
 
+def _result_place(folder: str | Path | None, name: str) -> dict: # options of `datasets.map`
+    "Put what it makes into a file of a folder; in memory where there is none."
+    if folder is None:
+        return {"keep_in_memory": True}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return {"cache_file_name": str(Path(folder) / name)}
+
 # %% ../nbs/01_cleaning.ipynb #662d32dc
 def clean_corpus(
     corpus: "datasets.Dataset",       # documents in column `text`
@@ -417,15 +424,12 @@ def clean_corpus(
     folder: str | Path | None = None, # for the result, clean*.arrow; in memory if not given
 ) -> "datasets.Dataset":              # the same documents, clean, but those that nothing is left of
     "Clean every document; how many are dropped because nothing was left goes to the log."
-    place = {"keep_in_memory": True}
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        place = {"cache_file_name": str(Path(folder) / "clean.arrow")}
     # A fingerprint of its own, since `datasets` knows a module's function by name only: what later
     # stages have cached for an older clean_text must not answer for this one
     cleaned = corpus.with_format("arrow").map(
         _clean_table, batched=True, num_proc=num_proc, load_from_cache_file=False,
-        new_fingerprint=uuid4().hex, desc="cleaning", **place).with_format(None)
+        new_fingerprint=uuid4().hex, desc="cleaning",
+        **_result_place(folder, "clean.arrow")).with_format(None)
     if dropped := len(corpus) - len(cleaned):
         log.warning("dropped %d of %d documents: nothing was left after cleaning",
                     dropped, len(corpus))

@@ -135,6 +135,7 @@ class UnreadLogs(keras.callbacks.CallbackList):
         for callback in self.callbacks:
             callback.on_train_batch_end(batch, logs)
 
+# %% ../nbs/04c_history.ipynb #e528cb07
 class _LateReader(keras.callbacks.Callback):
     "Counts steps; a subclass reads what one measured when the next is on its way."
     def __init__(self, batches: PretrainBatches, step: int):
