@@ -144,7 +144,7 @@ class _LateReader(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        self.waiting.append((self.step, self.batches.rows(batch)[0], logs))
+        self.waiting.append((self.step, self.batches.plan(batch), logs))
         if len(self.waiting) > 1:
             self._read(*self.waiting.pop(0))
 
@@ -173,12 +173,12 @@ class Recorder(_LateReader):
     def on_train_begin(self, logs=None):
         self.clock = time.perf_counter()
 
-    def _read(self, step: int, rows: np.ndarray, logs: dict) -> None:
+    def _read(self, step: int, plan, logs: dict) -> None:
         logs, rate = {name: float(logs[name]) for name in METRICS}, float(self.schedule(step - 1))
-        _check_finite(logs, step, f"learning rate {rate:.2g}, pairs {rows.tolist()}")
+        _check_finite(logs, step, f"learning rate {rate:.2g}, pairs {plan.rows.tolist()}")
         seconds, self.clock = time.perf_counter() - self.clock, time.perf_counter()
-        tokens = int(self.batches.tokens[rows].sum())
-        self.history.write(_history_row(step, logs, rate, seconds, len(rows), tokens))
+        size, tokens = len(plan.rows), int(plan.tokens.sum())
+        self.history.write(_history_row(step, logs, rate, seconds, size, tokens))
         self.bar.update()
         self.bar.set_postfix(mlm_loss=f"{logs['mlm_loss']:.3f}", refresh=False)
 
