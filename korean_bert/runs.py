@@ -96,6 +96,7 @@ def _other_machine(run: Path) -> str | None: # its holder
     alive = clock.stat().st_mtime - holder.stat().st_mtime < DEAD
     return who if alive and not who.endswith(f" on {platform.node()}") else None
 
+# %% ../nbs/05a_runs.ipynb #b1c2d309
 @contextlib.contextmanager
 def _signs_of_life(run: Path) -> Iterator[None]:
     "Touch `.holder` now and then, and remove it at the end."
@@ -566,6 +567,7 @@ def _save_result(run: Run, model: BertForPreTraining, tokenizer, baselines: dict
     shutil.rmtree(run.folder / "model", ignore_errors=True)  # of a call cut off behind this line
     _make_stage(run.folder / "model", save)
 
+# %% ../nbs/05a_runs.ipynb #b1c2d310
 def _pretrain(run: Run) -> dict:
     tokenizer, pairs, report = _prepare(run)
     report.add("environment", _describe_environment(run))

@@ -53,6 +53,7 @@ def _write(path: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(path)
     os.replace(part, path)
 
+# %% ../nbs/05b_scale.ipynb #b1c2d301
 def _do_task(stage: Callable, name: str, work: Path, data=None, rank=0, world_size=1) -> None:
     "What datatrove calls for each task: do it unless its facts are there, then write them."
     facts = work / name / f"{rank:05d}.json"
@@ -80,6 +81,7 @@ def list_files(corpus: str, # `sample`, or what fsspec opens: a file, a folder o
                                 f"among {len(found)}")
     return sorted(system.unstrip_protocol(file) for file in files)
 
+# %% ../nbs/05b_scale.ipynb #b1c2d303
 def _read_texts(file: str, config: PretrainConfig) -> list[str]:
     "The clean documents of a file; those that nothing is left of are empty."
     from fsspec.core import url_to_fs
@@ -323,6 +325,7 @@ def _run_slurm(stages: list[tuple], work: Path, workers: int) -> None:
             skip_completed=False, depends=before)
     before.run()
 
+# %% ../nbs/05b_scale.ipynb #b1c2d305
 def _run_ray(stages: list[tuple], work: Path, workers: int) -> None:
     "Do the stages on the Ray cluster that this process belongs to."
     from datatrove.executor import RayPipelineExecutor
@@ -353,6 +356,7 @@ def _start(config: PretrainConfig) -> None:
     path = Path(config.output_dir, "config.json")
     _write(path, lambda part: save_config(config, part))
 
+# %% ../nbs/05b_scale.ipynb #b1c2d307
 def _run_stages(config: PretrainConfig, executor: str, workers: int, work: Path) -> None:
     "Do what is missing; the list of files is that of the first call."
     if not (work / "files.json").exists():
