@@ -218,7 +218,7 @@ def preset(
     name: str,        # `tiny`, `small` or `base`
     **changes,        # fields to set otherwise
 ) -> PretrainConfig:  # the preset with the changes
-    "For a machine: `tiny` for 2 CPU cores, `small` for a small GPU, `base` as klue/bert-base."
+    "For a machine: `tiny` and `small` for 2 CPU cores, `base`, as klue/bert-base, for a GPU."
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     return PretrainConfig(**{**PRESETS[name], **changes})
