@@ -387,7 +387,7 @@ _MAX_ROUNDS = 8
 
 def clean_text(text: str, # any text
               ) -> str:   # clean text; paragraphs are separated by one line break
-    """Clean Korean web text: what can be read stays; markup, URLs and glosses go without a hole.
+    """Clean Korean web text: what can be read stays; URLs, markup and glosses go, gaps are closed.
 
     The rules of KcBERT (https://github.com/Beomi/KcBERT) with their defects mended. Idempotent,
     and linear in the length of the text.

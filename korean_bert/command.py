@@ -31,6 +31,13 @@ COMMANDS = {
                         "otherwise.",
 }
 
+def list_commands() -> None:
+    "What `python -m korean_bert` prints: the commands and what each does."
+    for command, text in COMMANDS.items():
+        print(f"{command:24}{text}")
+    print("\nEach of them tells its options with --help.")
+
+# %% ../nbs/00a_command.ipynb #0a5b1c04
 def _make_parser(command: str,   # a key of COMMANDS
                  **options,      # of ArgumentParser
                 ) -> argparse.ArgumentParser:
@@ -41,13 +48,7 @@ def _make_parser(command: str,   # a key of COMMANDS
                         help="print the result as one line of JSON, for a program to read")
     return parser
 
-def list_commands() -> None:
-    "What `python -m korean_bert` prints: the commands and what each does."
-    for command, text in COMMANDS.items():
-        print(f"{command:24}{text}")
-    print("\nEach of them tells its options with --help.")
-
-# %% ../nbs/00a_command.ipynb #fac32f6a
+# %% ../nbs/00a_command.ipynb #0a5b1c06
 def _as_bool(text: str) -> bool:
     "What a reader may write for yes and no."
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -55,6 +56,7 @@ def _as_bool(text: str) -> bool:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
     return values[text.lower()]
 
+# %% ../nbs/00a_command.ipynb #fac32f6a
 def add_fields(parser: argparse.ArgumentParser,
                config_type: type, # dataclass, see `field_rules`
                defaults: dict,    # of the fields whose own default does not hold
@@ -93,6 +95,7 @@ def _parse_pretrain(argv: list[str] | None, command: str = "korean_bert_pretrain
     except (TypeError, ValueError) as error:
         parser.error(str(error))
 
+# %% ../nbs/00a_command.ipynb #0a5b1c09
 def parse_config(argv: list[str] | None = None, # options; those of the command line if not given
                 ) -> PretrainConfig:
     "A configuration from command-line options: the values of the preset, then the others."
@@ -186,6 +189,7 @@ def _show_gaps(answers: list) -> None:
         for answer in gap:
             print(f"{answer['score']:6.1%}  {answer['token_str']:12}{answer['sequence']}")
 
+# %% ../nbs/00a_command.ipynb #0a5b1c0c
 def fill_mask_main(argv: list[str] | None = None, # options; of the command line if not given
                   ) -> None:
     "The command `korean_bert_fill_mask`. Exits with 2 for a wrong option, with 1 where it fails."

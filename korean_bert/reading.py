@@ -38,6 +38,7 @@ def _open_text(file: str) -> io.TextIOWrapper:
     "The same as lines of text; a byte order mark is left out."
     return io.TextIOWrapper(_open_bytes(file), encoding="utf-8-sig")
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c04
 BLANK = re.compile("[\\s\u200b\ufeff]*")  # no visible character
 
 def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
@@ -104,6 +105,7 @@ def _follow(value: object, way: list[str]) -> Iterator:
     else:
         yield value
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c06
 def _find_way(value: object, name: str) -> str | None:
     "The way of keys to a column that lies deeper, such as data.paragraphs.context."
     if isinstance(value, list):
@@ -200,8 +202,6 @@ def _list_files(source: str) -> tuple[list[str], list[str]]:
     return sorted(files), hidden
 
 # %% ../nbs/00b_reading.ipynb #d66b1770
-_NAMED = 5  # names given of each sort of files that are passed over
-
 def _why_not(file: str) -> str | None:
     "The sort of a file that is not to be read; None for one to read."
     if not os.path.isfile(file):
@@ -209,6 +209,9 @@ def _why_not(file: str) -> str | None:
     if file_kind(file) not in READERS:
         return "other kinds"
     return "empty" if os.path.getsize(file) == 0 else None
+
+# %% ../nbs/00b_reading.ipynb #0b5b1c09
+_NAMED = 5  # names given of each sort of files that are passed over
 
 def find_files(
     source: str,  # a file, a folder or a pattern
@@ -259,6 +262,7 @@ def _naming(file: str) -> Iterator[None]:
         reason = _find_encoding(file) if "utf" in str(error).lower() else None
         raise ValueError(f"cannot read {file!r}: {reason or error}") from error
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c0b
 def _read_documents(files: list[tuple], column: str, lines: bool, version: int) -> Iterator[dict]:
     "The documents of files of any kinds, one file after the other."
     empty = True
