@@ -273,18 +273,18 @@ def _drop_url(found: re.Match) -> str:
     return REMOVED + url[len(url.rstrip(".,!?:;\\")):].replace("\\", "")
 
 # %% ../nbs/01_cleaning.ipynb #6c5e57c5
-CLOSING = {"(": ")", "[": "]"}
+CLOSERS = {"(": ")", "[": "]"}
 
 def _drop_empty_pairs(gap: str) -> str:
     "Take out the brackets that hold nothing but separators, however deep."
     kept, opened = [], []  # opened: where in kept the brackets still open stand
     for char in gap:
-        if opened and char == CLOSING[kept[opened[-1]]]:
+        if opened and char == CLOSERS[kept[opened[-1]]]:
             del kept[opened.pop():]
             continue
-        if char in CLOSING:
+        if char in CLOSERS:
             opened.append(len(kept))
-        elif char in CLOSING.values():
+        elif char in CLOSERS.values():
             opened.clear()
         kept.append(char)
     return "".join(kept)
@@ -298,12 +298,12 @@ def _close_gap(found: re.Match) -> str:
     if found[0].strip(" ") in ("(", ")", "[", "]"):  # by far the most: an ordinary bracket
         return found[0]
     gap, after = _drop_empty_pairs(found[0]), found.string[found.end():found.end() + 1]
-    if gap == " " and found[0][-1] in CLOSING.values() and "가" <= after <= "힣":  # 시안 (西安)을
+    if gap == " " and found[0][-1] in CLOSERS.values() and "가" <= after <= "힣":  # 시안 (西安)을
         return ""
     parts = [*re.split(r"([()\[\]])", gap), after]
     for i in range(0, len(parts) - 1, 2):
         part, before, after = parts[i], parts[i - 1] if i else "", parts[i + 1]
-        opens, closes = before in CLOSING, after in CLOSING.values()
+        opens, closes = before in CLOSERS, after in CLOSERS.values()
         if opens and set(part) & set(",;:·/\0") or closes and set(part) & set(",\0"):
             parts[i] = ""
         elif REMOVED in part:

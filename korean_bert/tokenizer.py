@@ -34,6 +34,7 @@ def _with_nfc(state: dict) -> dict: # a tokenizer as tokenizer.json holds it
     steps = [{"type": "NFC"}, *([own] if own else [])]
     return state | {"normalizer": {"type": "Sequence", "normalizers": steps}}
 
+# %% ../nbs/02_tokenizer.ipynb #02c5b104
 def _wrap(state: dict, max_length: int,
           special_tokens: dict[str, str]) -> "transformers.PreTrainedTokenizerFast":
     "A tokenizer of the class that keeps its pipeline; `BertTokenizer` of transformers 5 does not."
@@ -148,6 +149,7 @@ def _word_splitter(tokenizer: "tokenizers.Tokenizer", # gives the pipeline and t
     split = tokenizer.pre_tokenizer.pre_tokenize_str
     return lambda text: [word for word, _ in split(normalize(text)) if len(word) <= longest]
 
+# %% ../nbs/02_tokenizer.ipynb #02c5b102
 def _count_symbols(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter:
     "How often each character begins a word and, written with ##, stands inside one."
     seen, first = Counter(), Counter()
@@ -182,6 +184,11 @@ def _choose_symbols(counts: Counter,  # as `_count_symbols` gives it
     return list(dict.fromkeys(seen + more))[:max(len(seen), vocab_size // 2)]
 
 # %% ../nbs/02_tokenizer.ipynb #87bc4342
+def _check_texts(texts: Iterable[str]) -> None:
+    "Refuse what would be read letter by letter or column by column."
+    if isinstance(texts, (str, bytes, Mapping)) or hasattr(texts, "columns"):
+        raise TypeError(f"expected a list of documents or a column, got {type(texts).__name__}")
+
 def _batches(texts: Iterable[str], batch_size: int,
              split: Callable[[str], list[str]],  # as `_word_splitter` gives it
             ) -> Iterator[list[str]]:
@@ -223,11 +230,6 @@ def _train_vocab(
     return {token: i for i, token in enumerate(sorted(vocab.keys() - dropped, key=vocab.get))}
 
 # %% ../nbs/02_tokenizer.ipynb #c0058dfa
-def _check_texts(texts: Iterable[str]) -> None:
-    "Refuse what would be read letter by letter or column by column."
-    if isinstance(texts, (str, bytes, Mapping)) or hasattr(texts, "columns"):
-        raise TypeError(f"expected a list of documents or a column, got {type(texts).__name__}")
-
 def train_tokenizer(
     texts: Iterable[str],      # clean documents: a list, or a column of a Dataset
     vocab_size: int = 25_000,  # entries wanted, special tokens included
