@@ -118,6 +118,7 @@ def _open_documents(documents) -> _Documents:
                          "a random B has to come from another document")
     return opened
 
+# %% ../nbs/03_nsp.ipynb #03c5b102
 def _count_copies(digest: np.ndarray) -> np.ndarray: # (documents,) int32
     "How many equal documents stand before each."
     order, at = np.argsort(digest, kind="stable"), np.arange(len(digest))
@@ -170,6 +171,15 @@ def _draw_coins(
     return 2 + int(place * (budget - 1)) if is_short else budget, coins, rng
 
 # %% ../nbs/03_nsp.ipynb #9676415f
+def _plan_some(rows: _Documents, config) -> list[tuple[list[int], int, list[float]]]:
+    "Ends, target and coins of documents in their passes: all, or `MOST_PLANNED` evenly spaced."
+    plans, total = [], len(rows) * config.dupe_factor
+    for item in range(0, total, -(-total // MOST_PLANNED)):
+        turn, row = divmod(item, len(rows))
+        _, ends = rows[row]
+        plans.append((ends, *_draw_coins(rows.key(row), len(ends), turn, config)[:2]))
+    return plans
+
 def _random_share(plans: list[tuple], random_probs: tuple[float, float]) -> float:
     "The share of pairs with a random B where documents are planned with these probabilities."
     labels = [pair[3] for plan in plans for pair in plan_pairs(*plan, random_probs)]
@@ -186,12 +196,7 @@ def balance_random(
     is not enough, all. The pairs of up to 20,000 documents are planned, with the coins that they
     will have, while the interval is halved. Warns where more than a percentage point is missing.
     """
-    rows, plans = _open_documents(documents), []
-    total = len(rows) * config.dupe_factor
-    for item in range(0, total, -(-total // MOST_PLANNED)):
-        turn, row = divmod(item, len(rows))
-        _, ends = rows[row]
-        plans.append((ends, *_draw_coins(rows.key(row), len(ends), turn, config)[:2]))
+    plans = _plan_some(_open_documents(documents), config)
     low, high, tried = 0.0, 1.0, []
     for step in range(14):
         x = (0.0, 1.0)[step] if step < 2 else (low + high) / 2    # the interval's ends, its middles
@@ -224,6 +229,7 @@ def _draw_places(
         yield list(zip(rows.tolist(), back.tolist()))
     yield [(row, 0) for row in rng.integers(len(documents), size=TRIES).tolist()]
 
+# %% ../nbs/03_nsp.ipynb #03c5b104
 def _find_end(
     ends: list[int], # where each sentence ends, in tokens, a 0 before them
     first: int, # sentence to begin with
@@ -318,7 +324,7 @@ def _pairs_table(pieces: list[np.ndarray], labels: list[int]) -> pa.Table:
     "The columns of pairs, from the pieces [CLS], A, [SEP], B, [SEP] of each and its label."
     lengths = np.array([len(piece) for piece in pieces], np.int64).reshape(-1, 5)
     sides = np.stack([lengths[:, :3].sum(1), lengths[:, 3:].sum(1)], 1)
-    types = np.repeat(np.arange(sides.size) % 2, sides.ravel())
+    types = np.repeat(np.arange(sides.size) % 2, sides.ravel())  # [CLS] A [SEP]: 0, B [SEP]: 1
     return pa.table({"input_ids": _list_array(np.concatenate([[], *pieces]), sides.sum(1)),
                      "token_type_ids": _list_array(types, sides.sum(1)),
                      "next_sentence_label": pa.array(labels, pa.int32())})
