@@ -314,8 +314,12 @@ def _document_pairs(
         b = ids[ends[middle - 1]:ends[j - 1]]
         if is_random:
             room = target - len(a) if len(a) < target else 1 + int(rng.random() * target)
-            full = len(b) and len(a) + len(b) >= target
-            want, tolerance = (room, 0.0) if full else (len(b), 0.2) if len(b) else (room, np.inf)
+            if len(b) and len(a) + len(b) >= target:  # the true B fills the pair
+                want, tolerance = room, 0.0
+            elif len(b):                              # it ends with its document
+                want, tolerance = len(b), 0.2
+            else:                                     # a lone sentence has no true B
+                want, tolerance = room, np.inf
             b = _draw_sentences(others, own.digest[row], want, want == room, tolerance, rng)
         yield *truncate_pair(a, b, config.block_size - 3, rng), int(is_random)
 
