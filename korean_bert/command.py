@@ -32,7 +32,7 @@ COMMANDS = {
 }
 
 def list_commands() -> None:
-    "What `python -m korean_bert` prints: the commands and what each does."
+    "Print the commands and what each does, for `python -m korean_bert`."
     for command, text in COMMANDS.items():
         print(f"{command:24}{text}")
     print("\nEach of them tells its options with --help.")
@@ -41,7 +41,7 @@ def list_commands() -> None:
 def _make_parser(command: str,   # a key of COMMANDS
                  **options,      # of ArgumentParser
                 ) -> argparse.ArgumentParser:
-    "The parser of a command, with what all commands have in common."
+    "Create the parser of a command, with the options that all commands share."
     parser = argparse.ArgumentParser(prog=command, description=COMMANDS[command],
                                      allow_abbrev=False, **options)
     parser.add_argument("--json", action="store_true",
@@ -50,7 +50,7 @@ def _make_parser(command: str,   # a key of COMMANDS
 
 # %% ../nbs/00a_command.ipynb #0a5b1c06
 def _as_bool(text: str) -> bool:
-    "What a reader may write for yes and no."
+    "Parse true/false, yes/no or 1/0."
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
@@ -78,7 +78,7 @@ def add_fields(parser: argparse.ArgumentParser,
 def _parse_pretrain(argv: list[str] | None, command: str = "korean_bert_pretrain",
                     others: dict = {}, # name -> what `add_argument` takes
                    ) -> tuple[PretrainConfig, dict]: # the other options, `json` among them
-    "What the options of `korean_bert_pretrain`, or of a command with some more, say."
+    "Parse the options of `korean_bert_pretrain`, or of a command that adds others."
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=list(PRESETS), default="base",
                        help="values to start from (default: base)")
@@ -104,7 +104,7 @@ def parse_config(argv: list[str] | None = None, # options; those of the command 
 # %% ../nbs/00a_command.ipynb #2aabbd34
 @contextlib.contextmanager
 def _quiet_import() -> Iterator[None]:
-    "What libraries write to the standard error while they load is shown only where one fails."
+    "Hold back what libraries write to stderr while loading; show it only if loading fails."
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         stderr = os.dup(2)
@@ -123,7 +123,7 @@ def _quiet_import() -> Iterator[None]:
 def _run(command: str, as_json: bool, work: Callable, # () -> the result
          show: Callable,                              # the result -> None, printed
         ) -> None:
-    "Do what a command does. What fails is told in a line, and the exit code is 1."
+    "Run a command; an expected error is printed in one line, with exit code 1."
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
@@ -140,7 +140,7 @@ def _run(command: str, as_json: bool, work: Callable, # () -> the result
 # %% ../nbs/00a_command.ipynb #234e2be0
 def main(argv: list[str] | None = None, # options; those of the command line if not given
         ) -> None:
-    "The command `korean_bert_pretrain`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_pretrain`. Exits with 2 for a wrong option, with 1 if it fails."
     config, options = _parse_pretrain(argv)
 
     def work():
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None, # options; those of the command line if 
 # %% ../nbs/00a_command.ipynb #4efd4ceb
 def prepare_main(argv: list[str] | None = None, # options; those of the command line if not given
                 ) -> None:
-    "The command `korean_bert_prepare`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_prepare`. Exits with 2 for a wrong option, with 1 if it fails."
     config, options = _parse_pretrain(argv, "korean_bert_prepare", {
         "executor": dict(choices=["local", "slurm", "ray"], default="local",
                          help="who does the tasks (default: local, processes of this machine)"),
@@ -178,11 +178,11 @@ def prepare_main(argv: list[str] | None = None, # options; those of the command 
 
 # %% ../nbs/00a_command.ipynb #ea3bf647
 def _find_model(name: str) -> str: # what `from_pretrained` takes
-    "The checkpoint of a run folder, or what was named."
+    "The checkpoint inside a run folder, or the name itself."
     return str(Path(name, "model")) if Path(name, "model/config.json").is_file() else name
 
 def _show_gaps(answers: list) -> None:
-    "Print the answers of `fill_mask`, a line each; those of several gaps apart."
+    "Print the answers of `fill_mask`, one a line, with a heading for each of several masks."
     for number, gap in enumerate(answers if isinstance(answers[0], list) else [answers], 1):
         if isinstance(answers[0], list):
             print(f"[MASK] {number}")
@@ -192,7 +192,7 @@ def _show_gaps(answers: list) -> None:
 # %% ../nbs/00a_command.ipynb #0a5b1c0c
 def fill_mask_main(argv: list[str] | None = None, # options; of the command line if not given
                   ) -> None:
-    "The command `korean_bert_fill_mask`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_fill_mask`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_fill_mask")
     parser.add_argument("model", help="run folder, checkpoint folder or Hub id")
     parser.add_argument("text", help="with one or more [MASK], e.g. '대한민국의 수도는 [MASK]이다.'")
@@ -210,7 +210,7 @@ def fill_mask_main(argv: list[str] | None = None, # options; of the command line
 # %% ../nbs/00a_command.ipynb #d0d63e03
 def push_main(argv: list[str] | None = None, # options; those of the command line if not given
              ) -> None:
-    "The command `korean_bert_push`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_push`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_push")
     parser.add_argument("run", help="run folder of korean_bert_pretrain")
     parser.add_argument("repo_id", metavar="owner/name", help="where to: you or your organisation")
@@ -246,7 +246,7 @@ _FINETUNE_OPTIONS = [  # name, options of add_argument; defaults are those of `f
 # %% ../nbs/00a_command.ipynb #ae93a36a
 def finetune_main(argv: list[str] | None = None, # options; of the command line if not given
                  ) -> None:
-    "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_finetune", argument_default=argparse.SUPPRESS)
     parser.add_argument("models", nargs="*", help="run or checkpoint folders, Hub ids, or `random` "
                         "(the first one's shape, untrained); none: the baseline alone")

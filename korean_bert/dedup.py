@@ -44,7 +44,7 @@ def _sign_texts(texts: list[str]) -> np.ndarray: # (texts, BANDS * BAND_SIZE) ui
 
 # %% ../nbs/01b_dedup.ipynb #2e01bf58
 def _band_texts(table: pa.Table) -> pa.Table: # column `bands`: BANDS keys a row
-    "What two documents are compared by: a hash of each band of their signatures."
+    "Hash each band of the signatures; documents are compared by these keys."
     bands = _sign_texts(table["text"].to_pylist()).reshape(-1, BAND_SIZE)
     keys = [blake2b(band.tobytes(), digest_size=8).digest() for band in bands]
     keys = pa.array(np.frombuffer(b"".join(keys), "<u8"))
@@ -53,7 +53,7 @@ def _band_texts(table: pa.Table) -> pa.Table: # column `bands`: BANDS keys a row
 # %% ../nbs/01b_dedup.ipynb #e9e7cc77
 def _find_originals(bands: np.ndarray, # (documents, bands) keys
                    ) -> np.ndarray:    # (documents,) the first of those each is a copy of
-    "Group the documents that have a band in common, however many others lie between."
+    "Group documents that share a band, directly or through other documents."
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
