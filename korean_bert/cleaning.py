@@ -48,7 +48,7 @@ def _read_hub(source: str, split: str, cache_dir: str | None) -> "datasets.Datas
 
 # %% ../nbs/01_cleaning.ipynb #9d4190de
 def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "datasets.Dataset":
-    "Rename the column of the text to `text`, the other columns staying beside it."
+    "Rename the text column to `text`; other columns are kept."
     if column not in corpus.column_names:
         names = ", ".join(corpus.column_names)
         raise ValueError(f"{source!r} has no column {column!r}, got {names}")
@@ -60,7 +60,7 @@ def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "dataset
     return corpus if column == "text" else corpus.rename_column(column, "text")
 
 def _find_commit(corpus: "datasets.Dataset") -> str | None:
-    "The commit that a data set of the Hub was read at, where `datasets` has noted it."
+    "The Hub commit a data set was read from, if `datasets` recorded it."
     found = re.search(r"@([0-9a-f]{40})/", " ".join(corpus.info.download_checksums or []))
     return found and found[1]
 
@@ -68,7 +68,7 @@ def _find_commit(corpus: "datasets.Dataset") -> str | None:
 SAMPLE_FILE = files("korean_bert") / "data/sample.jsonl"
 
 def _read_found(source: str, found: tuple[list[str], dict], *options) -> tuple:
-    "The corpus in the files found, and the facts of it; what is passed over goes to the log."
+    "Read the files found and describe them; files passed over are logged."
     paths, passed_over = found
     kinds = dict(Counter(map(file_kind, paths)))
     told = "; ".join(f"{seen['number']} {sort} ({', '.join(seen['names'])}"
@@ -110,7 +110,7 @@ def load_corpus(
 def describe_corpus(
     corpus: "datasets.Dataset", # from `load_corpus`, or made of it by `map`, `select` …
 ) -> dict: # `source` (hub, files, sample or unknown) and what is known of it; never a path
-    """Tell what a corpus was read from: a data set of the Hub and its commit, or files.
+    """Describe what a corpus was read from: a Hub data set and its commit, or files.
 
     Of files: `files` (number of each kind), `bytes`, and `passed_over` with the `number` and the
     first `names` of what was hidden, empty, of other kinds …
@@ -136,7 +136,7 @@ SPELLED = {
 UNREADABLE = regex.compile(r"[\p{Cn}\p{Co}\u2500-\u259F\uFFFC\uFFFD]")  # private, drawn lines, �
 
 def _spell(char: str) -> str:
-    "The compatibility spelling of a character that has one, else itself, or REMOVED if unreadable."
+    "Map a character to its compatibility form if it has one; to REMOVED if it is unreadable."
     tag, *codes = unicodedata.decomposition(char).split() or [""]
     if tag in ("<super>", "<fraction>"):  # 10³ is not 103, 2½ is not 21/2
         return char
@@ -153,7 +153,7 @@ def _spell(char: str) -> str:
 STRAY = regex.compile(r"(?V1)[\p{M}&&\p{Script=Inherited}]|[\u302E\u302F]")
 
 def _map_char(char: str) -> str:
-    "What becomes of a character neither ASCII nor Hangul: itself, a spelling, nothing or REMOVED."
+    "Map a character, neither ASCII nor Hangul, to itself, plain letters, nothing or REMOVED."
     if char == REMOVED or char in SPELLED:
         return SPELLED.get(char, char)
     kind, name = unicodedata.category(char), unicodedata.name(char, "")
@@ -170,7 +170,7 @@ def _map_char(char: str) -> str:
     return _spell(char)
 
 class _CharMap(dict):
-    "A table for `str.translate` that asks `_map_char` once for each character it meets."
+    "A table for `str.translate` that calls `_map_char` once for each character."
     def __missing__(self, code: int) -> str:
         self[code] = _map_char(chr(code))
         return self[code]
@@ -193,7 +193,7 @@ LONE_KEYCAP = re.compile("(?<![0-9#*])(?<![0-9#*]\uFE0F)\uFE0F?\u20E3")  # its d
 
 @lru_cache(maxsize=8192)  # the same few runs come again and again: quotes, bullets, names in Hanja
 def _map_run(run: str) -> str:
-    "Map a run of rare characters, its emoji and old syllables whole."
+    "Map a run of rare characters, keeping its emoji and old syllables whole."
     parts, end = [], 0
     for found in WHOLE.finditer(run):
         parts += [run[end:found.start()].translate(_CHARS), found[0]]
@@ -232,7 +232,7 @@ MARKUP = re.compile(r"""
 """.replace("BARE", BARE), re.VERBOSE | re.IGNORECASE | re.ASCII)
 
 def _drop_markup(found: re.Match) -> str:
-    "What stays of a comment, a tag or a section of code; all of it where it is no HTML."
+    "Replacement for a comment, tag or code section; unchanged if it is not HTML."
     if found["name"]:
         prefix, colon, name = found["name"].lower().rpartition(":")
         return (("" if prefix in PREFIXES else found[0]) if colon else TAGS.get(name, found[0]))
@@ -243,12 +243,12 @@ AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)++", re.IGNORECASE)  # &amp;a
 ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9A-Fa-f]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 def _drop_entity(found: re.Match) -> str:
-    "The character that an entity stands for; what only looks like one stays."
+    "The character of an HTML entity; anything that only looks like one is kept."
     known = found[0][1] == "#" or found[0][1:] in html.entities.html5
     return html.unescape(found[0]) if known else found[0]
 
 def _strip_markup(text: str) -> str:
-    "Take tags and comments out, ends of blocks becoming line breaks, and unescape entities."
+    "Remove tags and comments, turn block ends into line breaks, unescape entities."
     return ENTITY.sub(_drop_entity, AMPERSAND.sub("&", MARKUP.sub(_drop_markup, text)))
 
 # %% ../nbs/01_cleaning.ipynb #26abf055
@@ -268,23 +268,23 @@ URL = re.compile(r"""
 """.replace("L", r"[^\W가-힣ㄱ-ㆎ]").replace("P", PARTICLES), re.VERBOSE | re.IGNORECASE)
 
 def _drop_url(found: re.Match) -> str:
-    "Take a URL out but leave the punctuation that ends it: it belongs to the sentence."
+    "Remove a URL but keep the punctuation after it, which belongs to the sentence."
     url = found[0]
     return REMOVED + url[len(url.rstrip(".,!?:;\\")):].replace("\\", "")
 
 # %% ../nbs/01_cleaning.ipynb #6c5e57c5
-CLOSING = {"(": ")", "[": "]"}
+CLOSERS = {"(": ")", "[": "]"}
 
 def _drop_empty_pairs(gap: str) -> str:
-    "Take out the brackets that hold nothing but separators, however deep."
+    "Remove brackets that hold only separators, at any depth."
     kept, opened = [], []  # opened: where in kept the brackets still open stand
     for char in gap:
-        if opened and char == CLOSING[kept[opened[-1]]]:
+        if opened and char == CLOSERS[kept[opened[-1]]]:
             del kept[opened.pop():]
             continue
-        if char in CLOSING:
+        if char in CLOSERS:
             opened.append(len(kept))
-        elif char in CLOSING.values():
+        elif char in CLOSERS.values():
             opened.clear()
         kept.append(char)
     return "".join(kept)
@@ -294,16 +294,16 @@ GAP = re.compile(r"(?!(?<=[A-Za-z0-9_])(?:\(\)|\[\]))[,;:·/ (\[)\]\0]"  # but f
                  r"(?:(?<=[()\[\]\0])| ?(?=[()\[\]\0]))[()\[\] ,;:·/\0]*+")
 
 def _close_gap(found: re.Match) -> str:
-    "Tidy brackets and separators around what was removed."
+    "Clean up brackets and separators around a removal."
     if found[0].strip(" ") in ("(", ")", "[", "]"):  # by far the most: an ordinary bracket
         return found[0]
     gap, after = _drop_empty_pairs(found[0]), found.string[found.end():found.end() + 1]
-    if gap == " " and found[0][-1] in CLOSING.values() and "가" <= after <= "힣":  # 시안 (西安)을
+    if gap == " " and found[0][-1] in CLOSERS.values() and "가" <= after <= "힣":  # 시안 (西安)을
         return ""
     parts = [*re.split(r"([()\[\]])", gap), after]
     for i in range(0, len(parts) - 1, 2):
         part, before, after = parts[i], parts[i - 1] if i else "", parts[i + 1]
-        opens, closes = before in CLOSING, after in CLOSING.values()
+        opens, closes = before in CLOSERS, after in CLOSERS.values()
         if opens and set(part) & set(",;:·/\0") or closes and set(part) & set(",\0"):
             parts[i] = ""
         elif REMOVED in part:
@@ -318,7 +318,7 @@ EMPTY_QUOTES = re.compile(r"([\"'])(?<![\w\"'.,!?].) ?\0[ \0]*+\1")      # "http
 HOLE = regex.compile(r"[(\[,] ?[,;)\]]")                           # a gap that came with the text
 
 def _fill_gaps(text: str) -> str:
-    "Close what removals left open: brackets and quotes, separators and labels without text."
+    "Clean up around removals: empty brackets and quotes, stray separators, labels without text."
     if REMOVED in text:
         text = LABEL.sub(r"\1", EMPTY_QUOTES.sub("", text))
     return GAP.sub(_close_gap, text)
@@ -333,7 +333,7 @@ PIECE = re.compile(r"[^,;:/·()\[\]]+(?=([,;:/·)\]])?)")
 READABLE, STRANGE = re.compile(rf"[^\W_{FOREIGN}]"), re.compile(rf"[{FOREIGN}]")
 
 def _drop_gloss(found: re.Match) -> str:
-    "Take out the parts of a bracket that are in another script throughout: (李舜臣, 1545년)."
+    "Remove the parts of a bracket written entirely in another script: (李舜臣, 1545년)."
     def drop(piece: re.Match) -> str:  # 朝鮮 stays in (朝鮮(조선)): it is what the inner bracket explains
         strange = piece[1] and STRANGE.search(piece[0]) and not READABLE.search(piece[0])
         return REMOVED if strange else piece[0]
@@ -343,7 +343,7 @@ def _drop_gloss(found: re.Match) -> str:
 REPEAT = re.compile(r"(.)\1\1\1+")
 
 def _shorten(found: re.Match) -> str:
-    "Two of a character that stands four times or more, three full stops; what counts stays."
+    "Shorten four or more of a character to two (full stops: three), unless the count matters."
     char, run = found[1], found[0]
     if char.isalnum() and not ("가" <= char <= "힣" or "ㄱ" <= char <= "ㆎ") or "🇦" <= char <= "🇿":
         return run  # letters and digits, and the letters of flags
@@ -357,7 +357,7 @@ SPACES, LINES, SYMBOLS = re.compile("  +"), re.compile(" ?\n[ \n]*"), re.compile
 BETWEEN_WORDS = re.compile(r"\0(?<![,;:·/(\[\"']\0)(?<![,;:·/(\[\"'] \0)(?! ?[,;:·/)\]\"'.!?\0])")
 
 def _clean_chars(text: str) -> str:
-    "Compose Hangul, map rare characters, squeeze spaces, line breaks and repeats."
+    "Compose Hangul, map rare characters, collapse spaces, line breaks and repeats."
     text = RARE.sub(lambda found: _map_run(found[0]), unicodedata.normalize("NFC", text))
     if "\u20E3" in text:
         text = LONE_KEYCAP.sub("", text)
@@ -370,7 +370,7 @@ def _clean_chars(text: str) -> str:
     return REPEAT.sub(_shorten, text).strip()
 
 def _clean_structure(text: str) -> str:
-    "Take URLs, markup and glosses out and fill the gaps; the tests before each make it fast."
+    "Remove URLs, markup and glosses and close the gaps; cheap checks come before each step."
     if "//" in text or "\\" in text or "ww." in text or "W" in text and "WW." in text:
         text = URL.sub(_drop_url, text)
     if "<" in text or "&" in text:
@@ -387,7 +387,7 @@ _MAX_ROUNDS = 8
 
 def clean_text(text: str, # any text
               ) -> str:   # clean text; paragraphs are separated by one line break
-    """Clean Korean web text: what can be read stays; markup, URLs and glosses go without a hole.
+    """Clean Korean web text: keep what is readable; remove URLs, markup, glosses; close gaps.
 
     The rules of KcBERT (https://github.com/Beomi/KcBERT) with their defects mended. Idempotent,
     and linear in the length of the text.
@@ -402,7 +402,7 @@ def clean_text(text: str, # any text
 
 # %% ../nbs/01_cleaning.ipynb #555fbf49
 def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
-    "Clean the column `text` of a table and drop the rows that are left empty."
+    "Clean the column `text` of a table and drop rows that end up empty."
     import pyarrow as pa
 
     cleaned = [clean_text(text or "") for text in table["text"].to_pylist()]
@@ -411,7 +411,7 @@ def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
     return table.filter(pa.array([text != "" for text in cleaned]))
 
 def _result_place(folder: str | Path | None, name: str) -> dict: # options of `datasets.map`
-    "Put what it makes into a file of a folder; in memory where there is none."
+    "Store the result in a file of the folder, or in memory if there is no folder."
     if folder is None:
         return {"keep_in_memory": True}
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -423,7 +423,7 @@ def clean_corpus(
     num_proc: int | None = None,      # processes; one if not given
     folder: str | Path | None = None, # for the result, clean*.arrow; in memory if not given
 ) -> "datasets.Dataset":              # the same documents, clean, but those that nothing is left of
-    "Clean every document; how many are dropped because nothing was left goes to the log."
+    "Clean every document; documents left empty are dropped, and their number is logged."
     # A fingerprint of its own, since `datasets` knows a module's function by name only: what later
     # stages have cached for an older clean_text must not answer for this one
     cleaned = corpus.with_format("arrow").map(
@@ -443,7 +443,7 @@ def hash_texts(
     texts: list[str],  # any
     seed: int = 0,     # the key of the hash
 ) -> np.ndarray:       # (texts,) uint64
-    "A number of 64 bits for each text that follows from the text and the seed alone."
+    "A 64-bit hash of each text, determined by the text and the seed alone."
     key = str(seed).encode()
     texts = [text.encode("utf-8", "surrogatepass") for text in texts]
     digests = [hashlib.blake2b(text, digest_size=8, key=key).digest() for text in texts]
@@ -455,7 +455,7 @@ def split_corpus(
     validation_size: float,      # share of the distinct documents to hold out, between 0 and 1
     seed: int,                   # the key of the hash: the same seed, the same documents
 ) -> "tuple[datasets.Dataset, datasets.Dataset]": # train and validation, in the order of corpus
-    "Hold out by a hash of the text: copies stay together, and nothing moves as the corpus grows."
+    "Split by a hash of the text: copies stay together, and the split is stable as a corpus grows."
     if not 0 < validation_size < 1:
         raise ValueError(f"validation_size must be between 0 and 1, got {validation_size}")
     batches = corpus.select_columns("text").iter(1000)

@@ -31,30 +31,32 @@ COMMANDS = {
                         "otherwise.",
 }
 
+def list_commands() -> None:
+    "Print the commands and what each does, for `python -m korean_bert`."
+    for command, text in COMMANDS.items():
+        print(f"{command:24}{text}")
+    print("\nEach of them tells its options with --help.")
+
+# %% ../nbs/00a_command.ipynb #0a5b1c04
 def _make_parser(command: str,   # a key of COMMANDS
                  **options,      # of ArgumentParser
                 ) -> argparse.ArgumentParser:
-    "The parser of a command, with what all commands have in common."
+    "Create the parser of a command, with the options that all commands share."
     parser = argparse.ArgumentParser(prog=command, description=COMMANDS[command],
                                      allow_abbrev=False, **options)
     parser.add_argument("--json", action="store_true",
                         help="print the result as one line of JSON, for a program to read")
     return parser
 
-def list_commands() -> None:
-    "What `python -m korean_bert` prints: the commands and what each does."
-    for command, text in COMMANDS.items():
-        print(f"{command:24}{text}")
-    print("\nEach of them tells its options with --help.")
-
-# %% ../nbs/00a_command.ipynb #fac32f6a
+# %% ../nbs/00a_command.ipynb #0a5b1c06
 def _as_bool(text: str) -> bool:
-    "What a reader may write for yes and no."
+    "Parse true/false, yes/no or 1/0."
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
     return values[text.lower()]
 
+# %% ../nbs/00a_command.ipynb #fac32f6a
 def add_fields(parser: argparse.ArgumentParser,
                config_type: type, # dataclass, see `field_rules`
                defaults: dict,    # of the fields whose own default does not hold
@@ -76,7 +78,7 @@ def add_fields(parser: argparse.ArgumentParser,
 def _parse_pretrain(argv: list[str] | None, command: str = "korean_bert_pretrain",
                     others: dict = {}, # name -> what `add_argument` takes
                    ) -> tuple[PretrainConfig, dict]: # the other options, `json` among them
-    "What the options of `korean_bert_pretrain`, or of a command with some more, say."
+    "Parse the options of `korean_bert_pretrain`, or of a command that adds others."
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=list(PRESETS), default="base",
                        help="values to start from (default: base)")
@@ -93,6 +95,7 @@ def _parse_pretrain(argv: list[str] | None, command: str = "korean_bert_pretrain
     except (TypeError, ValueError) as error:
         parser.error(str(error))
 
+# %% ../nbs/00a_command.ipynb #0a5b1c09
 def parse_config(argv: list[str] | None = None, # options; those of the command line if not given
                 ) -> PretrainConfig:
     "A configuration from command-line options: the values of the preset, then the others."
@@ -101,7 +104,7 @@ def parse_config(argv: list[str] | None = None, # options; those of the command 
 # %% ../nbs/00a_command.ipynb #2aabbd34
 @contextlib.contextmanager
 def _quiet_import() -> Iterator[None]:
-    "What libraries write to the standard error while they load is shown only where one fails."
+    "Hold back what libraries write to stderr while loading; show it only if loading fails."
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         stderr = os.dup(2)
@@ -120,7 +123,7 @@ def _quiet_import() -> Iterator[None]:
 def _run(command: str, as_json: bool, work: Callable, # () -> the result
          show: Callable,                              # the result -> None, printed
         ) -> None:
-    "Do what a command does. What fails is told in a line, and the exit code is 1."
+    "Run a command; an expected error is printed in one line, with exit code 1."
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
@@ -137,7 +140,7 @@ def _run(command: str, as_json: bool, work: Callable, # () -> the result
 # %% ../nbs/00a_command.ipynb #234e2be0
 def main(argv: list[str] | None = None, # options; those of the command line if not given
         ) -> None:
-    "The command `korean_bert_pretrain`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_pretrain`. Exits with 2 for a wrong option, with 1 if it fails."
     config, options = _parse_pretrain(argv)
 
     def work():
@@ -156,7 +159,7 @@ def main(argv: list[str] | None = None, # options; those of the command line if 
 # %% ../nbs/00a_command.ipynb #4efd4ceb
 def prepare_main(argv: list[str] | None = None, # options; those of the command line if not given
                 ) -> None:
-    "The command `korean_bert_prepare`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_prepare`. Exits with 2 for a wrong option, with 1 if it fails."
     config, options = _parse_pretrain(argv, "korean_bert_prepare", {
         "executor": dict(choices=["local", "slurm", "ray"], default="local",
                          help="who does the tasks (default: local, processes of this machine)"),
@@ -175,20 +178,21 @@ def prepare_main(argv: list[str] | None = None, # options; those of the command 
 
 # %% ../nbs/00a_command.ipynb #ea3bf647
 def _find_model(name: str) -> str: # what `from_pretrained` takes
-    "The checkpoint of a run folder, or what was named."
+    "The checkpoint inside a run folder, or the name itself."
     return str(Path(name, "model")) if Path(name, "model/config.json").is_file() else name
 
 def _show_gaps(answers: list) -> None:
-    "Print the answers of `fill_mask`, a line each; those of several gaps apart."
+    "Print the answers of `fill_mask`, one a line, with a heading for each of several masks."
     for number, gap in enumerate(answers if isinstance(answers[0], list) else [answers], 1):
         if isinstance(answers[0], list):
             print(f"[MASK] {number}")
         for answer in gap:
             print(f"{answer['score']:6.1%}  {answer['token_str']:12}{answer['sequence']}")
 
+# %% ../nbs/00a_command.ipynb #0a5b1c0c
 def fill_mask_main(argv: list[str] | None = None, # options; of the command line if not given
                   ) -> None:
-    "The command `korean_bert_fill_mask`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_fill_mask`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_fill_mask")
     parser.add_argument("model", help="run folder, checkpoint folder or Hub id")
     parser.add_argument("text", help="with one or more [MASK], e.g. '대한민국의 수도는 [MASK]이다.'")
@@ -206,7 +210,7 @@ def fill_mask_main(argv: list[str] | None = None, # options; of the command line
 # %% ../nbs/00a_command.ipynb #d0d63e03
 def push_main(argv: list[str] | None = None, # options; those of the command line if not given
              ) -> None:
-    "The command `korean_bert_push`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_push`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_push")
     parser.add_argument("run", help="run folder of korean_bert_pretrain")
     parser.add_argument("repo_id", metavar="owner/name", help="where to: you or your organisation")
@@ -242,7 +246,7 @@ _FINETUNE_OPTIONS = [  # name, options of add_argument; defaults are those of `f
 # %% ../nbs/00a_command.ipynb #ae93a36a
 def finetune_main(argv: list[str] | None = None, # options; of the command line if not given
                  ) -> None:
-    "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 where it fails."
+    "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_finetune", argument_default=argparse.SUPPRESS)
     parser.add_argument("models", nargs="*", help="run or checkpoint folders, Hub ids, or `random` "
                         "(the first one's shape, untrained); none: the baseline alone")

@@ -34,7 +34,7 @@ class FieldRule(NamedTuple):
         return not self.choices or value in self.choices
 
     def __str__(self) -> str:
-        "Bounds or choices in words, for an error or the help of a command."
+        "The bounds or choices in words, for error messages and command help."
         if self.bounds:
             return "between {} and {}".format(*self.bounds)
         return f"one of {', '.join(self.choices)}" if self.choices else ""
@@ -53,7 +53,7 @@ def field_rules(config_type: type, # a dataclass such as `PretrainConfig`
 
 # %% ../nbs/00_setup.ipynb #c2147bda
 def _check_field(name: str, rule: FieldRule, value: object) -> None:
-    "Raise an error that names the field, what it must be and what came."
+    "Raise an error with the name of the field, what it must be and what it got."
     if value is None and rule.optional:
         return
     wanted = (int, float) if rule.kind is float else rule.kind
@@ -65,7 +65,7 @@ def _check_field(name: str, rule: FieldRule, value: object) -> None:
 
 # %% ../nbs/00_setup.ipynb #a2719883
 def _check_together(config: "PretrainConfig") -> None:
-    "Raise an error where two fields that are fine alone cannot go together."
+    "Raise an error if two fields, each valid alone, do not fit together."
     width, heads = config.hidden_size, config.num_attention_heads
     if width % heads:
         raise ValueError(f"hidden_size must be a multiple of num_attention_heads ({heads}), "
@@ -86,7 +86,7 @@ def _field(default: object, help: str) -> object:
 _PATHS = ("corpus", "base_checkpoint", "base_model", "output_dir")  # fields that may hold one
 
 def _as_plain(name: str, value: object) -> object:
-    "In a type that JSON knows: Path as str, NumPy's numbers as Python's; ~ is the home folder."
+    "Convert Path to str and NumPy numbers to Python's, as JSON needs; expand ~ in paths."
     if isinstance(value, PurePath):
         value = str(value)
     elif hasattr(value, "item"):
@@ -218,7 +218,7 @@ def preset(
     name: str,        # `tiny`, `small` or `base`
     **changes,        # fields to set otherwise
 ) -> PretrainConfig:  # the preset with the changes
-    "For a machine: `tiny` for 2 CPU cores, `small` for a small GPU, `base` as klue/bert-base."
+    "For a machine: `tiny` and `small` for 2 CPU cores, `base`, as klue/bert-base, for a GPU."
     if name not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     return PretrainConfig(**{**PRESETS[name], **changes})
@@ -251,7 +251,7 @@ def load_config(
 def ask_gpus(
     fields: str,  # of `nvidia-smi --query-gpu`, e.g. `name,memory.total`
 ) -> list[str]:   # a line a card, `Tesla T4, 15360`; empty without an NVIDIA driver
-    """What the driver says of the NVIDIA cards of this machine; no framework need be loaded.
+    """Query the NVIDIA driver about the GPUs of this machine, without loading a framework.
 
     Memory is in MiB. A field that the driver does not know of a card is no number but `[N/A]`:
     the memory where CPU and GPU share it (Jetson, GB10), other fields on parts of a card (MIG).
@@ -264,7 +264,7 @@ def ask_gpus(
 
 # %% ../nbs/00_setup.ipynb #d9fe4464
 def _container_cores(control: str = "/sys/fs/cgroup") -> float:
-    "Cores that a container's control group (v2, else v1) allows; infinite where it sets no limit."
+    "CPU cores allowed by the container's control group (v2 or v1); infinite if it sets no limit."
     for names in [["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]]:
         try:
             quota, period = " ".join(Path(control, name).read_text() for name in names).split()
@@ -288,7 +288,7 @@ _PACKAGES = ["tensorflow", "jax", "keras", "transformers", "datasets", "tokenize
              "huggingface_hub", "numpy", "kss", "mecab-ko"]
 
 def _version(package: str) -> str:
-    "The installed version of a package, or that there is none."
+    "The installed version of a package; `not installed` if there is none."
     try:
         return version(package)
     except PackageNotFoundError:
@@ -320,7 +320,7 @@ _KOREAN_FONTS = ["NanumGothic", "NanumBarunGothic", "Noto Sans CJK KR", "Noto Sa
                  "Malgun Gothic", "AppleGothic", "Apple SD Gothic Neo"]
 
 def _register_fonts() -> None:
-    "Tell matplotlib of Korean fonts that were installed after it made its list."
+    "Register Korean fonts that were installed after matplotlib built its font list."
     from matplotlib import font_manager
 
     for path in font_manager.findSystemFonts():
@@ -353,7 +353,7 @@ _ROUTE = [("00", "준비", "설정"), ("01", "정제", "문서"), ("02", "토크
 def plot_route(
     here: str, # number of a notebook, e.g. `02` or `03a`
 ) -> "matplotlib.axes.Axes": # the stages in a row
-    "Draw the way from notebook 00 to 06, the stage of this one marked."
+    "Draw the stages from notebook 00 to 06 and mark the current one."
     import matplotlib.pyplot as plt
 
     numbers = [number for number, *_ in _ROUTE]

@@ -41,7 +41,7 @@ def _list_array(
 def _join_sentences(
     sentences: list[list[int]], # token ids of each
 ) -> tuple[int, np.ndarray, np.ndarray]: # digest, tokens (total,) int32, where each sentence ends
-    "A document in one piece; the digest is 64 bits of a hash, signed, as Arrow keeps it."
+    "Concatenate the sentences of a document; its digest is a hash as a signed 64-bit integer."
     tokens = np.fromiter(chain.from_iterable(sentences), np.int32)
     digest = blake2b(tokens.tobytes(), digest_size=8).digest()
     ends = np.cumsum([len(ids) for ids in sentences])
@@ -53,7 +53,7 @@ def tokenize_documents(
     tokenizer, # fast tokenizer
     splitter: str = "fast", # as `split_sentences` takes it
 ) -> pa.Table: # a row a document: `digest`, `input_ids`, `sentence_ends`
-    """Split documents into sentences and these into tokens, the whole batch at once.
+    """Split documents into sentences and sentences into tokens, the whole batch at once.
 
     `input_ids` holds the tokens of all sentences of a document, `sentence_ends` where each ends
     among them; equal documents have equal digests. A "[SEP]" in the text stays text. Sentences of
@@ -77,7 +77,7 @@ def tokenize_documents(
 
 # %% ../nbs/03_nsp.ipynb #225ceab1
 class _Documents:
-    "Rows of `tokenize_documents`, read where Arrow keeps them, e.g. in a memory map."
+    "Rows of `tokenize_documents`, read in place from Arrow memory, e.g. a memory map."
 
     def __init__(self, table: pa.Table): # 20 bytes a row are held in memory
         lists = list(zip(table["input_ids"].chunks, table["sentence_ends"].chunks))
@@ -101,13 +101,13 @@ class _Documents:
         return ids[ids_at[row]:ids_at[row + 1]], ends[ends_at[row]:ends_at[row + 1]].tolist()
 
     def key(self, row: int) -> tuple[int, int]:
-        "What a document's draws depend on: its digest, and how many copies stand before it."
+        "Key of a document's random draws: its digest and the number of copies before it."
         return int(self.digest[row]) % 2**64, int(self.copy[row])
 
 # %% ../nbs/03_nsp.ipynb #8e293e48
 @lru_cache(maxsize=2)
 def _open_documents(documents) -> _Documents:
-    "The rows of a `datasets.Dataset`. Raises ValueError where no B could be of another document."
+    "Open the rows of a `datasets.Dataset`. ValueError if no B could be from another document."
     if not len(documents):
         raise ValueError("expected documents with sentences, got none: "
                          "is the corpus empty, or its text not Korean?")
@@ -118,8 +118,9 @@ def _open_documents(documents) -> _Documents:
                          "a random B has to come from another document")
     return opened
 
+# %% ../nbs/03_nsp.ipynb #03c5b102
 def _count_copies(digest: np.ndarray) -> np.ndarray: # (documents,) int32
-    "How many equal documents stand before each."
+    "Count the equal documents before each document."
     order, at = np.argsort(digest, kind="stable"), np.arange(len(digest))
     new = np.append(True, np.diff(digest[order]) != 0)[:len(digest)]
     copies = np.empty(len(digest), np.int32)
@@ -127,7 +128,7 @@ def _count_copies(digest: np.ndarray) -> np.ndarray: # (documents,) int32
     return copies
 
 def _add_copies(documents):
-    "A `datasets.Dataset` of `tokenize_documents` with `copy`, as `_count_copies` gives it."
+    "Add the column `copy`, as `_count_copies` gives it, to a data set of documents."
     digest = documents.with_format("arrow")[:]["digest"].to_numpy()
     return documents.add_column("copy", _count_copies(digest))
 
@@ -162,7 +163,7 @@ def _draw_coins(
     turn: int, # pass over the corpus
     config, # block_size, short_seq_prob, seed
 ) -> tuple[int, list[float], np.random.Generator]: # target, coins, generator for what comes later
-    "What `plan_pairs` has to know of a document in one turn."
+    "Draw what `plan_pairs` needs for a document in one turn."
     rng = np.random.default_rng([config.seed, PAIR_STREAM, turn, *key])
     short, place, *coins = rng.random(2 + 2 * sentences).tolist()
     budget = config.block_size - 3
@@ -170,8 +171,17 @@ def _draw_coins(
     return 2 + int(place * (budget - 1)) if is_short else budget, coins, rng
 
 # %% ../nbs/03_nsp.ipynb #9676415f
+def _plan_some(rows: _Documents, config) -> list[tuple[list[int], int, list[float]]]:
+    "Ends, target and coins of documents and passes: all, or `MOST_PLANNED` evenly spaced."
+    plans, total = [], len(rows) * config.dupe_factor
+    for item in range(0, total, -(-total // MOST_PLANNED)):
+        turn, row = divmod(item, len(rows))
+        _, ends = rows[row]
+        plans.append((ends, *_draw_coins(rows.key(row), len(ends), turn, config)[:2]))
+    return plans
+
 def _random_share(plans: list[tuple], random_probs: tuple[float, float]) -> float:
-    "The share of pairs with a random B where documents are planned with these probabilities."
+    "The share of pairs with a random B if documents are planned with these probabilities."
     labels = [pair[3] for plan in plans for pair in plan_pairs(*plan, random_probs)]
     return sum(labels) / len(labels)
 
@@ -180,18 +190,13 @@ def balance_random(
     documents, # `datasets.Dataset` of `tokenize_documents`
     config, # nsp_prob: the share to reach; block_size, short_seq_prob, dupe_factor, seed
 ) -> tuple[float, float]: # `random_probs` for `plan_pairs`
-    """Find how rarely a B must be replaced for the share of random pairs to be nsp_prob.
+    """Find the probabilities of a random B that make the share of random pairs nsp_prob.
 
     First pairs with one sentence as A are spared, so that a lone A tells nothing, then, where that
     is not enough, all. The pairs of up to 20,000 documents are planned, with the coins that they
     will have, while the interval is halved. Warns where more than a percentage point is missing.
     """
-    rows, plans = _open_documents(documents), []
-    total = len(rows) * config.dupe_factor
-    for item in range(0, total, -(-total // MOST_PLANNED)):
-        turn, row = divmod(item, len(rows))
-        _, ends = rows[row]
-        plans.append((ends, *_draw_coins(rows.key(row), len(ends), turn, config)[:2]))
+    plans = _plan_some(_open_documents(documents), config)
     low, high, tried = 0.0, 1.0, []
     for step in range(14):
         x = (0.0, 1.0)[step] if step < 2 else (low + high) / 2    # the interval's ends, its middles
@@ -212,7 +217,7 @@ def _draw_places(
     documents: _Documents, # that a B may come from
     rng: np.random.Generator, # draws
 ) -> Iterator[list[tuple[int, int]]]: # (document, sentence), `TRIES` at a time
-    """Places at which a random B may begin: any sentence with another one before it.
+    """Draw places where a random B may begin: any sentence with another one before it.
 
     A true B is never a document's first, so that one that is would give itself away. Only where
     no such place does (lone sentences, copies) any document's first will do.
@@ -224,13 +229,14 @@ def _draw_places(
         yield list(zip(rows.tolist(), back.tolist()))
     yield [(row, 0) for row in rng.integers(len(documents), size=TRIES).tolist()]
 
+# %% ../nbs/03_nsp.ipynb #03c5b104
 def _find_end(
     ends: list[int], # where each sentence ends, in tokens, a 0 before them
     first: int, # sentence to begin with
     want: int, # tokens
     at_least: bool, # whether to stop at the first end from `want` on, or at the nearest
 ) -> tuple[int, int]: # sentence to end before, tokens by which the length misses `want`
-    "Where about `want` tokens of whole sentences end."
+    "Find where about `want` tokens of whole sentences end."
     goal = ends[first] + want
     last = min(bisect_left(ends, goal, first + 1), len(ends) - 1)
     if not at_least and last > first + 1 and ends[last] - goal > goal - ends[last - 1]:
@@ -246,7 +252,7 @@ def _draw_sentences(
     tolerance: float, # share of `want` by which it may be missed; else the best of 16 tries
     rng: np.random.Generator, # draws the places
 ) -> np.ndarray: # token ids
-    "Draw whole sentences of about `want` tokens from another document; fewer where that one ends."
+    "Draw whole sentences of about `want` tokens from another document; fewer if that one ends."
     for places in _draw_places(documents, rng):
         best, least = None, float("inf")
         for row, first in places:
@@ -272,7 +278,7 @@ def truncate_pair(
     budget: int, # most tokens of both together
     rng: np.random.Generator, # throws the coins
 ) -> tuple[np.ndarray, np.ndarray]: # A and B within the budget
-    """Take tokens off the longer of A and B (B if equal), one by one, in front or behind by coin.
+    """Remove tokens from the longer of A and B (B if equal), at its front or back by coin.
 
     Only how many of n losses are at the front is random: n coins are one binomial draw.
     Source: google-research/bert:create_pretraining_data.py, truncate_seq_pair.
@@ -308,17 +314,21 @@ def _document_pairs(
         b = ids[ends[middle - 1]:ends[j - 1]]
         if is_random:
             room = target - len(a) if len(a) < target else 1 + int(rng.random() * target)
-            full = len(b) and len(a) + len(b) >= target
-            want, tolerance = (room, 0.0) if full else (len(b), 0.2) if len(b) else (room, np.inf)
+            if len(b) and len(a) + len(b) >= target:  # the true B fills the pair
+                want, tolerance = room, 0.0
+            elif len(b):                              # it ends with its document
+                want, tolerance = len(b), 0.2
+            else:                                     # a lone sentence has no true B
+                want, tolerance = room, np.inf
             b = _draw_sentences(others, own.digest[row], want, want == room, tolerance, rng)
         yield *truncate_pair(a, b, config.block_size - 3, rng), int(is_random)
 
 # %% ../nbs/03_nsp.ipynb #9dcba769
 def _pairs_table(pieces: list[np.ndarray], labels: list[int]) -> pa.Table:
-    "The columns of pairs, from the pieces [CLS], A, [SEP], B, [SEP] of each and its label."
+    "Build the columns of pairs from the pieces [CLS], A, [SEP], B, [SEP] and the labels."
     lengths = np.array([len(piece) for piece in pieces], np.int64).reshape(-1, 5)
     sides = np.stack([lengths[:, :3].sum(1), lengths[:, 3:].sum(1)], 1)
-    types = np.repeat(np.arange(sides.size) % 2, sides.ravel())
+    types = np.repeat(np.arange(sides.size) % 2, sides.ravel())  # [CLS] A [SEP]: 0, B [SEP]: 1
     return pa.table({"input_ids": _list_array(np.concatenate([[], *pieces]), sides.sum(1)),
                      "token_type_ids": _list_array(types, sides.sum(1)),
                      "next_sentence_label": pa.array(labels, pa.int32())})
@@ -356,7 +366,7 @@ def prepare_train_features(
 # %% ../nbs/03_nsp.ipynb #3ec2e030
 @contextmanager
 def _one_thread_each(num_proc: int | None) -> Iterator[None]:
-    "Each of several processes tokenizes with one thread; then the environment is as it was."
+    "Let each of several processes tokenize with one thread; restore the environment afterwards."
     name = "TOKENIZERS_PARALLELISM"
     if (num_proc or 1) == 1 or name in os.environ:
         yield
@@ -368,7 +378,7 @@ def _one_thread_each(num_proc: int | None) -> Iterator[None]:
         del os.environ[name]
 
 def _make_folder(folder: str | Path | None) -> Path:
-    "The folder, made where it is not there; if None, a temporary one until the interpreter ends."
+    "Create the folder if needed; if None, a temporary one until the interpreter exits."
     if folder is None:
         folder = tempfile.mkdtemp(prefix="korean_bert_")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

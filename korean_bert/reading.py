@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # how packed files begin
 
 def _open_bytes(file: str) -> "pyarrow.NativeFile":
-    "Open a file for reading bytes, unpacking gzip and Zstandard on the way."
+    "Open a file for reading bytes; gzip and Zstandard are decompressed."
     import pyarrow as pa
 
     with open(file, "rb") as raw:
@@ -35,13 +35,14 @@ def _open_bytes(file: str) -> "pyarrow.NativeFile":
     return pa.input_stream(file, compression=packing[0] if packing else None)
 
 def _open_text(file: str) -> io.TextIOWrapper:
-    "The same as lines of text; a byte order mark is left out."
+    "Open a file for reading UTF-8 text, without its byte order mark."
     return io.TextIOWrapper(_open_bytes(file), encoding="utf-8-sig")
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c04
 BLANK = re.compile("[\\s\u200b\ufeff]*")  # no visible character
 
 def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
-    "The documents of a .txt file: they end at lines that look empty, or each line is one."
+    "Yield the documents of a .txt file: separated by blank lines, or one a line."
     if column != "text":
         raise ValueError(f"it has no column {column!r}: a .txt file holds only text")
     with _open_text(file) as stream:
@@ -54,7 +55,7 @@ def _read_text(file: str, column: str, lines: bool = False) -> Iterator[str]:
 
 # %% ../nbs/00b_reading.ipynb #b6425b73
 def _read_csv(file: str, column: str) -> Iterator[str]:
-    "A column of a .csv or .tsv file as it stands there: `NA` and `2024-01-01` are strings."
+    "Yield a column of a .csv or .tsv file unchanged: `NA` and `2024-01-01` are strings."
     import pyarrow as pa
     from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, open_csv
 
@@ -76,7 +77,7 @@ def _read_csv(file: str, column: str) -> Iterator[str]:
 
 # %% ../nbs/00b_reading.ipynb #9285c0b0
 def _parse_json(file: str) -> Iterator:
-    "The values of a file in JSON or, one a line, in JSON Lines, whatever its name says."
+    "Yield the values of a JSON or JSON Lines file, told apart by content, not by name."
     with _open_text(file) as lines:
         first = next((line for line in lines if not line.isspace()), "[]")
         try:
@@ -95,7 +96,7 @@ def _parse_json(file: str) -> Iterator:
 
 # %% ../nbs/00b_reading.ipynb #a1901f31
 def _follow(value: object, way: list[str]) -> Iterator:
-    "What lies at the end of a way of keys, through every list on it."
+    "Yield the values at the end of a path of keys, going through every list on it."
     if way and isinstance(value, list):
         for item in value:
             yield from _follow(item, way)
@@ -104,8 +105,9 @@ def _follow(value: object, way: list[str]) -> Iterator:
     else:
         yield value
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c06
 def _find_way(value: object, name: str) -> str | None:
-    "The way of keys to a column that lies deeper, such as data.paragraphs.context."
+    "Find the path of keys to a nested column, such as data.paragraphs.context."
     if isinstance(value, list):
         return next(filter(None, (_find_way(item, name) for item in value[:10])), None)
     if isinstance(value, dict) and name not in value:
@@ -117,7 +119,7 @@ def _find_way(value: object, name: str) -> str | None:
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _read_json(file: str, column: str) -> Iterator[str | None]:
-    "The strings of a column of a .json or .jsonl file, or at the end of a way such as `data.text`."
+    "Yield the strings of a column of a .json or .jsonl file, or of a path such as `data.text`."
     first, found = None, False
     for number, row in enumerate(_parse_json(file), 1):
         if number == 1:
@@ -137,7 +139,7 @@ def _read_json(file: str, column: str) -> Iterator[str | None]:
 
 # %% ../nbs/00b_reading.ipynb #1ca4313d
 def _read_parquet(file: str, column: str) -> Iterator[str | None]:
-    "A column of a .parquet file."
+    "Yield a column of a .parquet file."
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -158,13 +160,13 @@ READERS = {".txt": _read_text, ".jsonl": _read_json, ".json": _read_json, ".csv"
 def file_kind(
     file: str | Path,  # its name is enough
 ) -> str:              # a key of READERS, or any other suffix
-    "The suffix that says how to read a file, in small letters, without that of its packing."
+    "The suffix that says how to read a file, in lower case, without .gz or .zst."
     stem, suffix = os.path.splitext(str(file).lower())
     return os.path.splitext(stem)[1] if suffix in (".gz", ".zst") else suffix
 
 # %% ../nbs/00b_reading.ipynb #e9a81bc1
 def _resolve(source: str) -> tuple[Path, str]:
-    "Split a path into what exists, in any form of its Hangul, and the rest: a pattern or nothing."
+    "Split a path into the part that exists (NFC or NFD) and the rest: a pattern or nothing."
     path = Path(source).expanduser()
     here, rest = Path(path.anchor), list(path.parts[bool(path.anchor):])
     while rest:
@@ -180,7 +182,7 @@ def _resolve(source: str) -> tuple[Path, str]:
 
 # %% ../nbs/00b_reading.ipynb #d2afef79
 def _list_files(source: str) -> tuple[list[str], list[str]]:
-    "What a path, a folder or a pattern names but for what is hidden, and the names of that."
+    "List the files of a path, folder or pattern, and the names of hidden ones left out."
     here, pattern = _resolve(source)
     if pattern or not source:  # glob leaves out what is hidden
         forms = {unicodedata.normalize(form, pattern) for form in ("NFC", "NFD")}
@@ -200,20 +202,21 @@ def _list_files(source: str) -> tuple[list[str], list[str]]:
     return sorted(files), hidden
 
 # %% ../nbs/00b_reading.ipynb #d66b1770
-_NAMED = 5  # names given of each sort of files that are passed over
-
 def _why_not(file: str) -> str | None:
-    "The sort of a file that is not to be read; None for one to read."
+    "Why a file is not read, as a category; None for one to read."
     if not os.path.isfile(file):
         return "folders" if os.path.isdir(file) else "broken links"
     if file_kind(file) not in READERS:
         return "other kinds"
     return "empty" if os.path.getsize(file) == 0 else None
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c09
+_NAMED = 5  # names given of each sort of files that are passed over
+
 def find_files(
     source: str,  # a file, a folder or a pattern
 ) -> tuple[list[str], dict[str, dict]]: # files to read, and of each sort passed over number, names
-    "The files that `source` names and that can be read; ValueError where none of them can be."
+    "Find the readable files that `source` names; ValueError if none of them can be read."
     files, passed_over = [], defaultdict(list)
     named, passed_over["hidden"] = _list_files(source)
     for file in named:
@@ -230,7 +233,7 @@ def find_files(
 
 # %% ../nbs/00b_reading.ipynb #a8f3711d
 def _find_encoding(file: str) -> str | None:
-    "What a file that is not in UTF-8 is in, and the way to convert it; None for one in UTF-8."
+    "Tell the encoding of a file that is not UTF-8 and how to convert it; None for UTF-8."
     with _open_bytes(file) as stream, io.BufferedReader(stream) as lines:
         mark, ascii_only = lines.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"), True
         for line in lines:
@@ -252,15 +255,16 @@ def _find_encoding(file: str) -> str | None:
 # %% ../nbs/00b_reading.ipynb #102980a6
 @contextmanager
 def _naming(file: str) -> Iterator[None]:
-    "Make what a reader raises a ValueError that names the file, and its encoding if that is why."
+    "Turn errors of a reader into a ValueError with the file name, and the encoding if that is why."
     try:
         yield
     except Exception as error:  # of a different kind for each reader
         reason = _find_encoding(file) if "utf" in str(error).lower() else None
         raise ValueError(f"cannot read {file!r}: {reason or error}") from error
 
+# %% ../nbs/00b_reading.ipynb #0b5b1c0b
 def _read_documents(files: list[tuple], column: str, lines: bool, version: int) -> Iterator[dict]:
-    "The documents of files of any kinds, one file after the other."
+    "Yield the documents of files of any kind, one file after the other."
     empty = True
     for file, *_ in files:
         options = {"lines": lines} if file_kind(file) == ".txt" else {}
@@ -273,7 +277,7 @@ def _read_documents(files: list[tuple], column: str, lines: bool, version: int) 
 
 # %% ../nbs/00b_reading.ipynb #9e2d0343
 def _check_text(files: list[str], by_line: bool) -> None:
-    "Refuse tables that are named .txt, and tell of files without empty lines, each one document."
+    "Reject tables named .txt; warn about files without blank lines, which are one document each."
     whole = {}
     for file in files:
         with _naming(file), _open_text(file) as lines:

@@ -21,11 +21,11 @@ STRETCH = 5000  # most characters tagged at once: mecab's memory grows with them
 AHEAD = 40      # characters tagged behind the last open end: what follows has a say in it
 
 def _syllables(place: int) -> str:
-    "The syllables with one final consonant: 28 share a beginning, in the order of their finals."
+    "All syllables with one final consonant; finals repeat every 28 code points."
     return "".join(map(chr, range(0xAC00 + place, 0xD7A4, 28)))
 
 def _enclosed(pair: str) -> str:
-    "A pair and what it holds, one pair deep; bounded, and an unclosed one is passed over."
+    "Pattern of a bracket pair with its content, one nested pair deep, of bounded length."
     o, c = map(re.escape, pair)
     return f"{o}(?:[^{o}{c}]|{o}[^{o}{c}]{{0,200}}{c}){{1,500}}{c}"
 
@@ -79,7 +79,7 @@ def _full_stop_ends(line: str,
                     start: int,  # where the sentence begins
                     place: int,  # where the full stop stands
                    ) -> bool:    # whether it ends the sentence
-    "Look at the word before a full stop, and where that is a letter or a number, around it."
+    "Look at the word before a full stop and, if it is a letter or a number, around it."
     near = line[max(start, place - 24):place]
     if not NO_STOP.search(near, max(0, len(near) - 12)):
         return True
@@ -92,7 +92,7 @@ def _full_stop_ends(line: str,
 
 # %% ../nbs/01a_sentences.ipynb #009fe28c
 def _ends_by_marks(line: str, start: int, found: re.Match) -> bool | None:
-    "Whether a sentence that began at start ends with what was found; None if marks leave it open."
+    "Whether a sentence that began at start ends at this match; None if marks cannot tell."
     end, tail = found.end(), found["tail"]
     after = line[end:end + 1]
     if QUOTATIVE.match(line, end):
@@ -115,7 +115,7 @@ def _ends_by_marks(line: str, start: int, found: re.Match) -> bool | None:
 
 # %% ../nbs/01a_sentences.ipynb #5ec9d470
 def _candidates(line: str) -> Iterator[tuple[int, int, bool]]:
-    "Where a sentence may end: its last word's end, its marks' (좋아요|ㅎㅎ!|), whether they settle it."
+    "Possible sentence ends: end of the last word, end of its marks (좋아요|ㅎㅎ!|), if settled."
     start = 0
     for found in CANDIDATE.finditer(line):
         settled = _ends_by_marks(line, start, found)
@@ -170,7 +170,7 @@ class _Token(NamedTuple):
 
 @cache
 def _tagger():
-    "mecab-ko, one a process; processes share its dictionary, which is a memory map."
+    "The mecab-ko tagger, one per process; its dictionary is memory-mapped and shared."
     import mecab_ko
     return mecab_ko.Tagger(r'-F "%m\t%f[0]\n" -U "%m\tUNK\n" -E ""')
 
@@ -191,7 +191,7 @@ def _tokens(text: str) -> list[_Token]:
 
 # %% ../nbs/01a_sentences.ipynb #b62f10dc
 def _ending_tag(before: _Token, token: _Token) -> str:
-    "The tag of a token's last morpheme, mecab's misreadings righted; empty if it starts a word."
+    "The tag of a token's last morpheme, common mistakes of mecab fixed; empty at a word start."
     if token.surface == "다" and token.tag == "MAG" and before.tag in ("NNG", "NNBC", "JKS", "JX"):
         tag = "EF"                             # 것이다, 순서다: the copula, read as the adverb "all"
     elif token.surface == "음" and token.tag == "EC":
@@ -206,7 +206,7 @@ def _continues(stem: _Token,   # what -다 is joined to
                text: str,
                end: int,       # where -다 ends in it
               ) -> bool:
-    "Whether a word in -다 goes on: it is -다(가), one of two things by turns, or a verb's object."
+    "Whether a word in -다 goes on: it is -다(가), an alternation (왔다 갔다), or a verb's object."
     if CONJUNCTION.match(text, after.start):
         return False
     if (after.tag.startswith(("VV", "VX")) or THINKS.match(text, after.start)
@@ -236,7 +236,7 @@ def _ends_by_tags(before: _Token, token: _Token, after: _Token, text: str) -> bo
 
 # %% ../nbs/01a_sentences.ipynb #8ac6c7c3
 def _sentence_ends(line: str, tagged: bool) -> Iterator[int]:
-    "Where the sentences of a line end; tags are asked for only where there are open ends."
+    "Yield where the sentences of a line end; only stretches with open ends are tagged."
     start, left_open = 0, {}                   # ends open since start, by where their words end
     for word_end, end, settled in _candidates(line):
         if not settled:
@@ -254,7 +254,7 @@ def _sentence_ends(line: str, tagged: bool) -> Iterator[int]:
             start, left_open = end, {}
 
 def _split_fast(text: str, tagged: bool = True) -> list[str]:
-    "Sentences by marks and, if tagged, mecab-ko's tags; a line break always ends one."
+    "Split by marks and, if tagged, by mecab-ko's tags; a line break always ends a sentence."
     sentences = []
     for line in text.splitlines():
         ends = list(_sentence_ends(line, tagged))
@@ -263,7 +263,7 @@ def _split_fast(text: str, tagged: bool = True) -> list[str]:
 
 # %% ../nbs/01a_sentences.ipynb #14ac8c5d
 def _import_kss():
-    "The package kss. Raises ImportError, naming the extra that brings it, where it is missing."
+    "Import kss; the ImportError names the extra that installs it."
     try:
         import kss
     except ImportError as error:
@@ -273,7 +273,7 @@ def _import_kss():
 
 @cache
 def _kss_backend(name: str) -> str:
-    "The backend for kss: mecab where it can be imported, else punct; another only if asked for."
+    "The backend for kss: mecab if it can be imported, else punct; others only on request."
     if name:
         return name
     if importlib.util.find_spec("mecab"):
@@ -283,7 +283,7 @@ def _kss_backend(name: str) -> str:
 
 # %% ../nbs/01a_sentences.ipynb #7167be59
 def _split_kss(text: str, backend: str = "") -> list[str]:
-    "Sentences by kss, line by line: it splits at no line break. ValueError where the text changed."
+    "Split by kss, line by line. ValueError if kss changed the text."
     kss, backend = _import_kss(), _kss_backend(backend)
     sentences = [sentence for line in text.splitlines() if line.strip()
                  for sentence in kss.split_sentences(line, backend=backend, num_workers=1)]
@@ -293,7 +293,7 @@ def _split_kss(text: str, backend: str = "") -> list[str]:
 
 # %% ../nbs/01a_sentences.ipynb #0496a47e
 def _choose_splitter(splitter: str) -> Callable[[str], list[str]]:
-    "The function that splits one document. Raises ValueError and ImportError as `split_sentences`."
+    "The function that splits one document. Raises as `split_sentences` does."
     if splitter not in CHOICES["splitter"]:
         raise ValueError(f"splitter must be one of {', '.join(CHOICES['splitter'])}, "
                          f"got {splitter!r}")
@@ -308,7 +308,7 @@ def split_sentences(
     texts: list[str], # documents
     splitter: str = "fast", # fast, rules (marks only), kss, or kss- and one of its backends
 ) -> list[list[str]]: # the sentences of each document, stripped
-    """Split documents into sentences; only white space is lost, a line break always ends one.
+    """Split documents into sentences; only white space is lost, line breaks always split.
 
     A document on which the splitter fails is split by marks alone; the log counts them.
     Raises ValueError for an unknown splitter, ImportError for one whose package is missing.

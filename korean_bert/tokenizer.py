@@ -22,21 +22,22 @@ log = logging.getLogger(__name__)
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # as klue/bert-base: ids 0 to 4
 
 def _steps(normalizer: dict | None) -> list[dict]:
-    "The steps of a normalizer as tokenizer.json holds it."
+    "The steps of a normalizer, as in tokenizer.json."
     normalizer = normalizer or {}
     return normalizer.get("normalizers", [normalizer])
 
 def _with_nfc(state: dict) -> dict: # a tokenizer as tokenizer.json holds it
-    "The same with NFC in front of its normalizer."
+    "The tokenizer with NFC before its own normalizer."
     own = state["normalizer"]
     if {"type": "NFC"} in _steps(own):
         return state
     steps = [{"type": "NFC"}, *([own] if own else [])]
     return state | {"normalizer": {"type": "Sequence", "normalizers": steps}}
 
+# %% ../nbs/02_tokenizer.ipynb #02c5b104
 def _wrap(state: dict, max_length: int,
           special_tokens: dict[str, str]) -> "transformers.PreTrainedTokenizerFast":
-    "A tokenizer of the class that keeps its pipeline; `BertTokenizer` of transformers 5 does not."
+    "Wrap in PreTrainedTokenizerFast, which keeps the pipeline; `BertTokenizer` does not."
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -50,7 +51,7 @@ def _wrap(state: dict, max_length: int,
 
 # %% ../nbs/02_tokenizer.ipynb #6e8b20d5
 def _builtin_tokenizer() -> "transformers.PreTrainedTokenizerFast":
-    "The pipeline of klue/bert-base, NFC in front, with a vocabulary of the special tokens only."
+    "The pipeline of klue/bert-base with NFC first and only special tokens as vocabulary."
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     vocab = {token: i for i, token in enumerate(SPECIAL_TOKENS)}
@@ -65,7 +66,7 @@ def _builtin_tokenizer() -> "transformers.PreTrainedTokenizerFast":
 
 # %% ../nbs/02_tokenizer.ipynb #d20e97f4
 def _keep_hangul(state: dict, name: str) -> dict:
-    "The state, mended where its pipeline takes apart the Hangul that its vocabulary is made of."
+    "Fix the pipeline if it decomposes Hangul while the vocabulary has whole syllables."
     from tokenizers import Tokenizer
 
     letters = set().union(*(set(state["model"]["vocab"]) - set(SPECIAL_TOKENS)))
@@ -83,7 +84,7 @@ def _keep_hangul(state: dict, name: str) -> dict:
 
 # %% ../nbs/02_tokenizer.ipynb #e5b7a043
 def _load_fast(name: str) -> "transformers.PreTrainedTokenizerBase":
-    "What transformers loads; a folder with vocab.txt alone, too. OSError where there is nothing."
+    "Load with transformers, also from a folder with only vocab.txt. OSError if there is nothing."
     from transformers import AutoTokenizer, BertTokenizerFast
 
     folder = Path(name)
@@ -108,7 +109,7 @@ def _load_fast(name: str) -> "transformers.PreTrainedTokenizerBase":
 def load_tokenizer(
     name: str, # Hub id, folder, or `builtin`
 ) -> "transformers.PreTrainedTokenizerFast": # its own pipeline behind NFC
-    """Load a tokenizer to use as it is, as a `base_model`'s; its special tokens may have any ids.
+    """Load a tokenizer to use unchanged (of a `base_model`); its special tokens may have any ids.
 
     Raises OSError where there is none, ValueError if it is no fast WordPiece tokenizer or lacks a
     special token.
@@ -131,7 +132,7 @@ def load_tokenizer(
 def load_base_tokenizer(
     name: str = "klue/bert-base", # Hub id, folder, or `builtin`: the same without a network
 ) -> "transformers.PreTrainedTokenizerFast": # with the special tokens as ids 0 to 4
-    "Load the tokenizer whose pipeline `train_tokenizer` keeps; errors as those of `load_tokenizer`"
+    "Load the tokenizer whose pipeline `train_tokenizer` keeps; raises as `load_tokenizer` does."
     tokenizer = load_tokenizer(name)
     ids = tokenizer.convert_tokens_to_ids(SPECIAL_TOKENS)
     if ids != list(range(len(SPECIAL_TOKENS))):
@@ -142,14 +143,15 @@ def load_base_tokenizer(
 # %% ../nbs/02_tokenizer.ipynb #7c661546
 def _word_splitter(tokenizer: "tokenizers.Tokenizer", # gives the pipeline and the longest word
                   ) -> Callable[[str], list[str]]:    # text to its words as WordPiece sees them
-    "Normalize and pre-tokenize as the tokenizer does, without the words that are [UNK] for length."
+    "Normalize and pre-tokenize as the tokenizer does, leaving out words that are too long."
     longest = json.loads(tokenizer.to_str())["model"]["max_input_chars_per_word"]
     normalize = tokenizer.normalizer.normalize_str if tokenizer.normalizer else str
     split = tokenizer.pre_tokenizer.pre_tokenize_str
     return lambda text: [word for word, _ in split(normalize(text)) if len(word) <= longest]
 
+# %% ../nbs/02_tokenizer.ipynb #02c5b102
 def _count_symbols(texts: Iterable[str], split: Callable[[str], list[str]]) -> Counter:
-    "How often each character begins a word and, written with ##, stands inside one."
+    "Count how often each character begins a word and, written with ##, occurs inside one."
     seen, first = Counter(), Counter()
     for number, text in enumerate(texts):
         if not isinstance(text, str):
@@ -169,7 +171,7 @@ COUNTED = 100_000  # documents to count symbols in, evenly spaced; more would no
 
 def _choose_symbols(counts: Counter,  # as `_count_symbols` gives it
                     vocab_size: int, split: Callable[[str], list[str]]) -> list[str]:
-    "What was seen, up to 9/10 of the vocabulary; its other form and common characters up to 1/2."
+    "Seen symbols up to 9/10 of the vocabulary; other forms and common characters up to 1/2."
     def other(symbol: str) -> str:
         return symbol[2:] if len(symbol) == 3 else "##" + symbol
 
@@ -182,10 +184,15 @@ def _choose_symbols(counts: Counter,  # as `_count_symbols` gives it
     return list(dict.fromkeys(seen + more))[:max(len(seen), vocab_size // 2)]
 
 # %% ../nbs/02_tokenizer.ipynb #87bc4342
+def _check_texts(texts: Iterable[str]) -> None:
+    "Reject inputs that would be iterated letter by letter or column by column."
+    if isinstance(texts, (str, bytes, Mapping)) or hasattr(texts, "columns"):
+        raise TypeError(f"expected a list of documents or a column, got {type(texts).__name__}")
+
 def _batches(texts: Iterable[str], batch_size: int,
              split: Callable[[str], list[str]],  # as `_word_splitter` gives it
             ) -> Iterator[list[str]]:
-    "Lists of at most batch_size texts, without words too long to learn from, with a progress bar."
+    "Yield batches of texts without over-long words, with a progress bar."
     from tqdm.auto import tqdm
 
     run = re.compile(r"[^ \n]{100}")  # most texts have none, and need not be split here
@@ -223,11 +230,6 @@ def _train_vocab(
     return {token: i for i, token in enumerate(sorted(vocab.keys() - dropped, key=vocab.get))}
 
 # %% ../nbs/02_tokenizer.ipynb #c0058dfa
-def _check_texts(texts: Iterable[str]) -> None:
-    "Refuse what would be read letter by letter or column by column."
-    if isinstance(texts, (str, bytes, Mapping)) or hasattr(texts, "columns"):
-        raise TypeError(f"expected a list of documents or a column, got {type(texts).__name__}")
-
 def train_tokenizer(
     texts: Iterable[str],      # clean documents: a list, or a column of a Dataset
     vocab_size: int = 25_000,  # entries wanted, special tokens included
@@ -305,7 +307,7 @@ def tokenizer_report(
     tokenizer: "transformers.PreTrainedTokenizerBase", # what to measure
     texts: Iterable[str], # clean documents that it was not trained on
 ) -> dict[str, float]: # tokens_per_eojeol, chars_per_token (no spaces), unk_rate, single_char_rate
-    "Measure how a tokenizer cuts texts; rates are shares of tokens. Warns where many are [UNK]."
+    "Measure how a tokenizer cuts texts; rates are shares of tokens. Warns if many are [UNK]."
     _check_texts(texts)
     tokens, eojeols, chars, unknown, single = 0, 0, 0, 0, 0
     is_single = {i: len(p.removeprefix("##")) == 1 for p, i in tokenizer.get_vocab().items()}
@@ -334,7 +336,7 @@ def plot_fertility(
     vocab_sizes: Iterable[int] = (4000, 8000, 16_000, 25_000), # sizes to try
     base: "transformers.PreTrainedTokenizerBase | None" = None, # pipeline, as in `train_tokenizer`
 ) -> "matplotlib.axes.Axes": # size reached against tokens per eojeol
-    "Plot what a larger vocabulary buys: train one tokenizer for each size and measure it."
+    "Plot tokens per eojeol against vocabulary size; one tokenizer is trained for each size."
     import matplotlib.pyplot as plt
 
     texts, points = list(texts), {}
