@@ -104,7 +104,7 @@ class _DataFields:
     near_duplicates: bool = _field(False, "drop near copies too; exact ones always go")
     shards: Annotated[int, 1, 100_000] = _field(
         1, "parts that the corpus is dealt out to by a hash; more than one: korean_bert_prepare")
-    validation_size: Annotated[float, 0.001, 0.5] = _field(
+    validation_size: Annotated[float, 1e-6, 0.5] = _field(
         0.01, "share of the documents held out for validation")
     base_checkpoint: str = _field(
         "klue/bert-base", "tokenizer to retrain: Hub id, folder, or 'builtin' (no network)")
