@@ -61,7 +61,8 @@ def measure(corpus: str, workers: int) -> None:
     scale._run_local = timed
     with tempfile.TemporaryDirectory() as folder:
         config = preset("base", corpus=corpus, output_dir=folder, base_checkpoint="builtin",
-                        num_proc=1, shards=SHARDS if workers else 1, slow_is_fine=True)
+                        num_proc=1, shards=SHARDS if workers else 1, slow_is_fine=True,
+                        validation_size=0.05)
         begin = cpu_seconds()
         if workers:
             report = scale.prepare_at_scale(config, "local", workers)

@@ -115,6 +115,18 @@ def _deal(config: PretrainConfig, files: list[str], work: Path, rank: int) -> di
     return {"documents": len(read), "dropped_by_cleaning": len(read) - len(texts),
             "characters": sum(map(len, texts))}
 
+# %% ../nbs/05b_scale.ipynb #b1c2d311
+def _held_out(config: PretrainConfig, digests: np.ndarray) -> np.ndarray: # (documents,) bool
+    "Whether documents are for validation: those of small digest."
+    return digests < np.uint64(config.validation_size * 2**64)
+
+def _check_shard(config: PretrainConfig, rank: int, held_out: np.ndarray) -> None:
+    "Refuse a shard that no pairs can be made of: ValueError."
+    for name, count in [("train", (~held_out).sum()), ("validation", held_out.sum())]:
+        if count < 2:
+            raise ValueError(f"shard {rank} has {count} documents for {name}, expected two or "
+                             f"more: choose fewer shards (now {config.shards})")
+
 # %% ../nbs/05b_scale.ipynb #9add8883
 def _gather(config: PretrainConfig, work: Path, rank: int) -> dict:
     "A shard out of all files, in the order of the digests, of equal ones one."
@@ -125,6 +137,7 @@ def _gather(config: PretrainConfig, work: Path, rank: int) -> dict:
     table = pa.Table.from_batches(batches, SCHEMA).sort_by("digest")
     digests = table["digest"].to_numpy()
     table = table.filter(pa.array(np.append(True, digests[1:] != digests[:-1])[:len(digests)]))
+    _check_shard(config, rank, _held_out(config, table["digest"].to_numpy()))
 
     def write(part):
         with pa.ipc.new_file(part, SCHEMA) as file:
@@ -157,7 +170,8 @@ def _open_shard(config: PretrainConfig, work: Path, rank: int) -> dict: # part -
     table = pa.ipc.open_file(work / "gathered" / f"{rank:05d}.arrow").read_all()
     if config.near_duplicates:
         table = table.filter(pa.array(np.load(work / "kept" / f"{rank:05d}.npy")))
-    held_out = table["digest"].to_numpy() < np.uint64(config.validation_size * 2**64)
+    held_out = _held_out(config, table["digest"].to_numpy())
+    _check_shard(config, rank, held_out)  # near copies are gone since
     return {name: Dataset(table.filter(pa.array(chosen)).select(["text"]))
             for name, chosen in [("train", ~held_out), ("validation", held_out)]}
 
@@ -194,9 +208,6 @@ def _make_shard_pairs(config: PretrainConfig, work: Path, rank: int) -> dict:
     seed = int(np.random.SeedSequence([config.seed, rank]).generate_state(1)[0])
     own, documents, pairs, facts = replace(config, seed=seed), DatasetDict(), DatasetDict(), {}
     for name, part in _open_shard(config, work, rank).items():
-        if len(part) < 2:
-            raise ValueError(f"shard {rank} has {len(part)} documents for {name}, expected two or "
-                             f"more: choose fewer shards (now {config.shards})")
         once = own if name == "train" else replace(own, dupe_factor=1)
         documents[name], pairs[name] = part, make_pairs(part, tokenizer, once)
         labels = pairs[name].data["next_sentence_label"]
@@ -286,6 +297,12 @@ def _watch_workers(started: list, name: str, tasks: int, work: Path) -> None:
                 break
             time.sleep(0.1)
 
+# %% ../nbs/05b_scale.ipynb #b1c2d312
+def _last_line(log: Path) -> str:
+    "What a worker that ended with an error said last."
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+
 # %% ../nbs/05b_scale.ipynb #bf873d77
 def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) -> None:
     "Do the tasks of a stage in processes of this machine; ChildProcessError where one is missing."
@@ -303,10 +320,12 @@ def _run_local(name: str, pipeline: list, tasks: int, work: Path, workers: int) 
                 os.killpg(process.pid, signal.SIGKILL)
     missing = [i for i in range(tasks) if not (work / name / f"{i:05d}.json").exists()]
     if missing:
-        codes = sorted({process.exitcode for process in started} - {0})
+        codes, logs = sorted({process.exitcode for process in started} - {0}), work / "logs" / name
+        said = {"\n" + _last_line(logs / f"worker_{first:05d}.log")
+                for first, process in zip(bounds, started) if process.exitcode > 0}
         raise ChildProcessError(
             f"{name}: tasks {missing[:10]} of {tasks} are not done (workers ended with {codes}; "
-            f"logs in {work / 'logs' / name}): the same command does them")
+            f"logs in {logs}): the same command does them" + "".join(sorted(said)))
 
 # %% ../nbs/05b_scale.ipynb #ceb950ef
 def _run_slurm(stages: list[tuple], work: Path, workers: int) -> None:
