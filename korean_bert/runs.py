@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -52,9 +52,6 @@ from korean_bert.weights import check_checkpoint, fetch_checkpoint, save_hf_weig
 log = logging.getLogger(__name__)
 
 # %% ../nbs/05a_runs.ipynb #0ea6488e
-MAY_CHANGE = {  # what does not change the result
-    "output_dir", "num_proc", "distribute", "save_steps", "save_minutes", "tensorboard",
-    "slow_is_fine"}
 OWN_FILES = {".lock", ".holder", "config.json.tmp"}  # all that is left of a run killed at once
 
 def _check_ours(run: Path) -> None:
@@ -70,18 +67,34 @@ def _check_ours(run: Path) -> None:
             f"{run} is no run folder of korean_bert ({type(error).__name__}) and holds "
             f"{', '.join(sorted(found)[:5])}: choose an output_dir that is new or empty") from error
 
+# %% ../nbs/05a_runs.ipynb #c7d8e902
+STAGES = ["corpus", "tokenizer", "pairs", "counts"]  # folders of a run, in their order
+MAY_CHANGE = {  # what does not change the result
+    "output_dir", "num_proc", "distribute", "save_steps", "save_minutes", "tensorboard",
+    "slow_is_fine"}
+OF_DATA = {  # what corpus, tokenizer and pairs come from
+    "corpus", "text_column", "lines", "near_duplicates", "shards", "validation_size",
+    "base_checkpoint", "vocab_size", "tokenizer_batch_size", "splitter", "block_size",
+    "short_seq_prob", "nsp_prob", "dupe_factor", "base_model", "seed"}
+
+def _fixed_fields(run: Path) -> set[str]: # names
+    "What may not change any more: once data are made, once training has begun."
+    if read_history(run) or list_checkpoints(run) or (run / "model").exists():
+        return {field.name for field in fields(PretrainConfig)} - MAY_CHANGE
+    return OF_DATA if any((run / name).exists() for name in (*STAGES, "work")) else set()
+
 def _check_same_run(config: PretrainConfig) -> None:
     "Raise an error where the run folder is not ours, or was made with another configuration."
-    run = Path(config.output_dir)
+    run, now, path = Path(config.output_dir), asdict(config), Path(config.output_dir, "config.json")
     _check_ours(run)
-    now = asdict(config)
-    then = asdict(load_config(run / "config.json")) if (run / "config.json").exists() else now
+    then = asdict(load_config(path)) if path.exists() else now
     different = [f"{name}: {then[name]!r} there, {value!r} now" for name, value in now.items()
-                 if then[name] != value and name not in MAY_CHANGE]
+                 if then[name] != value and name in _fixed_fields(run)]
     if different:
+        further = (f"; to train the finished model further, base_model={str(run / 'model')!r}"
+                   if (run / "model").exists() else "")
         raise ValueError(f"{run} was made with another configuration ({'; '.join(different)}): "
-                         "choose another output_dir; to train a finished model further, "
-                         f"base_model={str(run / 'model')!r}")
+                         f"choose another output_dir{further}")
 
 # %% ../nbs/05a_runs.ipynb #2facc4d0
 BEAT, DEAD = 20, 120  # seconds between two signs of life; without one for so long, a holder is dead
@@ -422,8 +435,6 @@ def _prepare_pairs(run: Run, parts, tokenizer, report: _Report, folder: Path) ->
     shutil.rmtree(folder / "work", ignore_errors=True)
 
 # %% ../nbs/05a_runs.ipynb #24610172
-STAGES = ["corpus", "tokenizer", "pairs", "counts"]  # folders of a run, in their order
-
 def _check_prepared(run: Run) -> None:
     "Raise FileNotFoundError where the preparation is for many machines, or many would wait for it."
     several, shards = process_part()[1] > 1, run.config.shards > 1
@@ -432,7 +443,7 @@ def _check_prepared(run: Run) -> None:
     if missing and (several or shards):
         raise FileNotFoundError(
             f"several processes or shards need a prepared run, {run.folder} lacks "
-            f"{', '.join(missing)}: call korean_bert_prepare with the same options first")
+            f"{', '.join(missing)}: call korean_bert_prepare with the same corpus first")
 
 # %% ../nbs/05a_runs.ipynb #626ad6e9
 def _prepare(run: Run) -> tuple: # tokenizer, pairs, report
@@ -561,13 +572,13 @@ def _save_result(run: Run, model: BertForPreTraining, tokenizer, baselines: dict
     "Write `loss.png` and `model/`."
     def save(folder):
         save_hf_weights(model, folder)
+        tokenizer.model_max_length = run.bert.max_position_embeddings
         save_tokenizer(tokenizer, folder)
 
     _save_plot(run.folder, baselines)
     shutil.rmtree(run.folder / "model", ignore_errors=True)  # of a call cut off behind this line
     _make_stage(run.folder / "model", save)
 
-# %% ../nbs/05a_runs.ipynb #b1c2d310
 def _pretrain(run: Run) -> dict:
     tokenizer, pairs, report = _prepare(run)
     report.add("environment", _describe_environment(run))

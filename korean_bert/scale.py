@@ -16,6 +16,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -240,7 +241,7 @@ def _join(work: Path, kind: str, target: Path) -> None:
         _write(target, write)
 
 # %% ../nbs/05b_scale.ipynb #61df2e45
-def _finish(config: PretrainConfig, files: int, work: Path, rank: int) -> dict:
+def _finish(config: PretrainConfig, files: list[str], work: Path, rank: int) -> dict:
     "Bring all that was made into the run folder, and count for the first weights."
     from korean_bert import runs
 
@@ -249,7 +250,8 @@ def _finish(config: PretrainConfig, files: int, work: Path, rank: int) -> dict:
     found = {name: _read_facts(work, name) for name in stages}
     total = lambda stage, name: sum(facts[name] for facts in found[stage])
     report.add("corpus", {
-        "source": "files", "files": files, "shards": config.shards,
+        "source": "files", "files": dict(Counter(map(file_kind, files))),
+        "shards": config.shards,
         "documents": total("deal", "documents"),
         "dropped_by_cleaning": total("deal", "dropped_by_cleaning"),
         "duplicates": {"exact": total("gather", "exact"), "near": total("near", "near")}})
@@ -361,7 +363,7 @@ def _plan_stages(config: PretrainConfig, files: list[str], work: Path) -> list[t
             ("near", _drop_near, 1),
             ("tokenizer", partial(_make_tokenizer, config), 1),
             ("pairs", partial(_make_shard_pairs, config), config.shards),
-            ("finish", partial(_finish, config, len(files)), 1)]
+            ("finish", partial(_finish, config, files), 1)]
     return [(name, [partial(_do_task, stage, name, work)], tasks) for name, stage, tasks in made
             if name != "near" or config.near_duplicates]
 
@@ -370,6 +372,9 @@ def _start(config: PretrainConfig) -> None:
     "Refuse what cannot work, and say in the folder what it is."
     from korean_bert import runs
 
+    work = Path(config.output_dir, "work")
+    if work.exists() and not list(work.glob("*/*.json")):  # nothing was done: begin anew
+        shutil.rmtree(work)
     runs._check_same_run(config)
     runs._find_tokenizer(runs._find_base(config.base_model), config)
     path = Path(config.output_dir, "config.json")
