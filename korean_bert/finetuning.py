@@ -83,6 +83,8 @@ def _read_score(label: object, num_labels: int | None, where: str) -> float:
         return float(label)
     raise ValueError(f"{where}: label must be a finite number, got {label!r:.50}")
 
+
+# %% ../nbs/06a_finetuning.ipynb #8b3e07f4
 def _read_tags(row: Mapping, num_labels: int | None, where: str) -> dict:
     "Tokens (words, or characters with the spaces among them) and as many labels."
     tokens, labels = list(row["tokens"]), list(row["label"])
@@ -200,6 +202,8 @@ def _plan_rows(bucket: np.ndarray, batch_size: int, seed: int | None, epoch: int
     rng = None if seed is None else np.random.default_rng([seed, epoch])
     return plan_epoch(bucket, batch_size, rng)
 
+
+# %% ../nbs/06a_finetuning.ipynb #5c91be28
 def _pad_rows(inputs: dict[str, list], rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
     "Some rows of unpadded ids as arrays (rows, length) int32."
     return {name: keras.utils.pad_sequences([inputs[name][i] for i in rows], length, padding="post")
@@ -275,6 +279,8 @@ def _answer(model: BertForSequenceClassification, names: list[str], row: Mapping
         return _spread_tags(scores.argmax(-1)[:len(offsets)], offsets, row["tokens"], names)
     return names[scores.argmax()]
 
+
+# %% ../nbs/06a_finetuning.ipynb #f1a86b30
 def predict(model: BertForSequenceClassification, # fine-tuned, of any kind
             tokenizer,              # the model's
             rows: Iterable,         # dicts with `text` (and `text_pair`) or `tokens`
@@ -310,6 +316,8 @@ class _Scorer(keras.callbacks.Callback):
                       for label in labels]
         logs["val_score"] = float(self.score(labels, answers))
 
+
+# %% ../nbs/06a_finetuning.ipynb #67e2f09d
 def _watch(model: BertForSequenceClassification, tokenizer, rows: list[dict],
            score: Callable | None, batch_size: int, max_length: int,
            patience: int) -> tuple: # validation data of `fit`, callbacks

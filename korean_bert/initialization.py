@@ -118,6 +118,8 @@ def position_vectors(positions: int,   # how many
     hands = np.stack([np.sin(angles), np.cos(angles)], 2)
     return hands.reshape(positions, -1) / np.sqrt(frequencies)
 
+
+# %% ../nbs/04b_initialization.ipynb #1d9c52f3
 def shift_positions(offset: int,      # in tokens; negative: to the left
                     frequencies: int, # as above
                    ) -> np.ndarray:   # (2 * frequencies, 2 * frequencies)
@@ -154,6 +156,8 @@ def count_corpus(pairs,     # `datasets.Dataset` of `make_pairs`
     near = count_pairs(pairs, tokenizer, NEAR)
     return Counts(count_tokens(pairs, tokenizer), near, (far + far.T).tocsr())
 
+
+# %% ../nbs/04b_initialization.ipynb #b06f7d14
 def save_counts(counts: Counts, folder: str | Path) -> None:
     "Write counts into a new folder."
     Path(folder).mkdir(parents=True)
@@ -195,6 +199,8 @@ def _divide_space(hidden: int, head_dim: int, rng: np.random.Generator) -> _Spac
     basis = np.linalg.qr(rng.normal(size=(hidden, hidden)))[0]
     return _Space(*np.split(basis, [n, n + 1, n + 2, n + 3]))
 
+
+# %% ../nbs/04b_initialization.ipynb #e2854c9a
 def _rarity(tokens: np.ndarray, # (vocab_size,) of `count_tokens`
            ) -> np.ndarray:     # (vocab_size,) in standard deviations over the running text
     surprise = -np.log((tokens + 1) / (tokens + 1).sum())
@@ -278,8 +284,6 @@ def _set_neighbour_heads(model, space: _Space, vectors: np.ndarray, counts: Coun
     heads.assign()
 
 # %% ../nbs/04b_initialization.ipynb #00c7b5cc
-RARE, APART, SINK = 1.0, 4.0, 8.0  # scores: of rarity 1, of the right segment, of [CLS] elsewhere
-
 def _topics(vectors: np.ndarray, counts: Counts, n: int) -> np.ndarray: # (t, n)
     "Token vectors @ these are topics: their products are the far PMI."
     mean = counts.tokens @ vectors / np.linalg.norm(counts.tokens @ vectors)
@@ -288,6 +292,10 @@ def _topics(vectors: np.ndarray, counts: Counts, n: int) -> np.ndarray: # (t, n)
     values, directions = np.linalg.eigh((found + found.T) / 2)
     best = np.argsort(-values)[:n]
     return apart @ directions[:, best] * np.sqrt(np.maximum(values[best], 0))
+
+
+# %% ../nbs/04b_initialization.ipynb #f4720b6d
+RARE, APART, SINK = 1.0, 4.0, 8.0  # scores: of rarity 1, of the right segment, of [CLS] elsewhere
 
 def _set_topic_heads(model, space: _Space, topics: np.ndarray) -> np.ndarray: # (2 * n, hidden)
     "Layer 1: at [CLS] a head gathers A's topics, one B's, where it says; elsewhere they add none."

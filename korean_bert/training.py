@@ -12,6 +12,7 @@ import contextlib
 import copy
 import math
 import sys
+import time
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -26,9 +27,10 @@ from transformers import BertConfig
 from .config import PretrainConfig
 from .history import Recorder, UnreadLogs
 from .initialization import count_tokens
-from .masking import PretrainBatches, as_fit_data
+from .masking import PretrainBatches, as_fit_data, max_predictions
 from .model import METRICS, BertForPreTraining, seeded
-from .speed import BertAdamW, BertLossScale, open_strategy
+from .speed import (BertAdamW, BertLossScale, choose_precision, find_devices,
+                               open_strategy)
 from .weights import load_hf_weights
 
 # %% ../nbs/05_training.ipynb #150fe874
@@ -133,11 +135,6 @@ def build_model(bert: BertConfig,             # of `make_bert_config`
     return model
 
 # %% ../nbs/05_training.ipynb #ae0d000d
-import time
-
-from .masking import max_predictions
-from .speed import choose_precision, find_devices
-
 def measure_step(config: PretrainConfig, # shape, vocabulary, batch, length, precision
                  steps: int = 20,        # timed, behind two that compile
                 ) -> dict:               # seconds_per_step (median), sequences_per_second, ...
@@ -177,6 +174,8 @@ def wilson_interval(share: float, # found
     low, high = (share + z**2 / (2 * n) + sign * spread for sign in (-1, 1))
     return low / (1 + z**2 / n), high / (1 + z**2 / n)
 
+
+# %% ../nbs/05_training.ipynb #c83a6f10
 def bits_per_character(loss: float,              # nats per masked token
                        batches: PretrainBatches, # whose masked tokens are counted
                       ) -> float:                # bits per character that they spell, `##` left out

@@ -175,6 +175,8 @@ def _refuse_pointer(path: Path) -> None:
             raise OSError(f"{path} is a git-lfs pointer, not the weights: "
                           "run `git lfs pull`, or download it again")
 
+
+# %% ../nbs/04a_weights.ipynb #2b7fc45e
 def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     "The shapes of all tensors of one file, by its header; OSError where it is damaged."
     _refuse_pointer(path)
@@ -219,6 +221,8 @@ def _find_prefixes(names: list[str]) -> tuple[str, str]: # what to take off, wha
     own = found[0]
     return (own[:-5], "") if f".{own}".endswith(".bert.") else (own, "bert.")
 
+
+# %% ../nbs/04a_weights.ipynb #7d4c0ba9
 def _read_all(folder: str | Path, # a Hugging Face BERT checkpoint
               read: Callable,     # `_read_file` or `_read_shapes`
              ) -> dict:           # today's name -> tensor or shape
@@ -269,6 +273,8 @@ def _find_misfits(found: dict[str, tuple],  # shapes of a checkpoint
     return errors + [f"{name}: not a tensor of this model" for name in sorted(found.keys() - known)
                      if name.startswith("bert.") and not name.startswith("bert.pooler.")]
 
+
+# %% ../nbs/04a_weights.ipynb #a5d3172c
 def _check_fit(folder: str | Path,
                found: dict[str, tuple], # shapes of its checkpoint
                config: BertConfig,      # of the model
