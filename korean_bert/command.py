@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 
 from .config import PRESETS, PretrainConfig, field_rules
@@ -38,12 +39,21 @@ def list_commands() -> None:
     print("\nEach of them tells its options with --help.")
 
 # %% ../nbs/00a_command.ipynb #0a5b1c04
+class _Parser(argparse.ArgumentParser):
+    "Tells errors in one line, and the nearest option where one is unknown."
+    def error(self, message):
+        options = [name for action in self._actions for name in action.option_strings]
+        unknown = [word for word in message.split() if word.startswith("-")]
+        near = (get_close_matches(unknown[0].partition("=")[0], options, 1)
+                if message.startswith("unrecognized") and unknown else [])
+        hint = f"did you mean {near[0]}?" if near else "--help lists the options"
+        self.exit(2, f"{self.prog}: error: {message}; {hint}\n")
+
 def _make_parser(command: str,   # a key of COMMANDS
                  **options,      # of ArgumentParser
                 ) -> argparse.ArgumentParser:
     "Create the parser of a command, with the options that all commands share."
-    parser = argparse.ArgumentParser(prog=command, description=COMMANDS[command],
-                                     allow_abbrev=False, **options)
+    parser = _Parser(prog=command, description=COMMANDS[command], allow_abbrev=False, **options)
     parser.add_argument("--json", action="store_true",
                         help="print the result as one line of JSON, for a program to read")
     return parser
@@ -79,7 +89,7 @@ def _parse_pretrain(argv: list[str] | None, command: str = "korean_bert_pretrain
                     others: dict = {}, # name -> what `add_argument` takes
                    ) -> tuple[PretrainConfig, dict]: # the other options, `json` among them
     "Parse the options of `korean_bert_pretrain`, or of a command that adds others."
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = _Parser(command, add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=list(PRESETS), default="base",
                        help="values to start from (default: base)")
     chosen = first.parse_known_args(argv)[0].preset
@@ -173,13 +183,18 @@ def prepare_main(argv: list[str] | None = None, # options; those of the command 
     def show(report):
         for name, facts in report.items():
             print(f"{name}: {json.dumps(facts, ensure_ascii=False)}")
+        print(f"{config.output_dir} is prepared: korean_bert_pretrain with the same options goes on")
 
     _run("korean_bert_prepare", options["json"], work, show)
 
 # %% ../nbs/00a_command.ipynb #ea3bf647
 def _find_model(name: str) -> str: # what `from_pretrained` takes
     "The checkpoint inside a run folder, or the name itself."
-    return str(Path(name, "model")) if Path(name, "model/config.json").is_file() else name
+    if Path(name, "model/config.json").is_file():
+        return str(Path(name, "model"))
+    if Path(name, "pairs").is_dir() or Path(name, "report.json").is_file():
+        sys.exit(f"{name} has no model/ yet: the same korean_bert_pretrain command goes on with it")
+    return name
 
 def _show_gaps(answers: list) -> None:
     "Print the answers of `fill_mask`, one a line, with a heading for each of several masks."
@@ -198,6 +213,8 @@ def fill_mask_main(argv: list[str] | None = None, # options; of the command line
     parser.add_argument("text", help="with one or more [MASK], e.g. '대한민국의 수도는 [MASK]이다.'")
     parser.add_argument("--top_k", type=int, default=5, help="answers for each (default: 5)")
     options = parser.parse_args(argv)
+    if options.top_k < 1:
+        parser.error(f"--top_k must be at least 1, got {options.top_k}")
 
     def work():
         with _quiet_import():
@@ -248,8 +265,9 @@ def finetune_main(argv: list[str] | None = None, # options; of the command line 
                  ) -> None:
     "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 if it fails."
     parser = _make_parser("korean_bert_finetune", argument_default=argparse.SUPPRESS)
-    parser.add_argument("models", nargs="*", help="run or checkpoint folders, Hub ids, or `random` "
-                        "(the first one's shape, untrained); none: the baseline alone")
+    parser.add_argument("models", nargs="*", default=[],
+                        help="run or checkpoint folders, Hub ids, or `random` (the first one's "
+                             "shape, untrained); none: the baseline alone")
     parser.add_argument("--task", required=True,
                         help="ynat, nli, sts or ner of KLUE, nsmc, kornli, korsts, or a file of "
                              "your own: .jsonl, .csv, .tsv with text, text_pair, label")

@@ -97,12 +97,14 @@ def _task_table(scores: list) -> str: # a Markdown section, empty without scores
     "What the model is worth when it is fine-tuned."
     if not scores:
         return ""
-    rows = ["## 과제에 미세조정하면", "", "| 과제 | 지표 | 점수 (95% 구간) |", "|---|---|---|"]
+    rows = ["## 과제에 미세조정하면", "", "| 과제 | 지표 | 점수 (95% 구간) | 신경망 없이 |",
+            "|---|---|---|---|"]
     for score in scores:
-        low, high = score.metric_args["interval_95"]
-        rows.append(f"| {score.dataset_name} | {score.metric_name}, 시드 "
-                    f"{score.metric_args['seeds']}개 | {score.metric_value:.3f} "
-                    f"({low:.3f}~{high:.3f}) |")
+        facts = score.metric_args
+        low, high = facts["interval_95"]
+        rows.append(f"| {score.dataset_name} | {score.metric_name}, 시드 {facts['seeds']}개 | "
+                    f"{score.metric_value:.3f} ({low:.3f}~{high:.3f}) | "
+                    f"{facts['baseline_value']:.3f} ({facts['baseline']}) |")
     return "\n".join(rows)
 
 # %% ../nbs/06_push_to_hub.ipynb #cd490f6c
@@ -267,7 +269,7 @@ def make_model_card(run: str | Path,             # run folder of `pretrain`
         **_origin_values(corpus, base, license), name=name, repo_id=repo_id, home=PROJECT_URL,
         verdict=_verdict(report["validation"]), fill_mask=_fill_mask_table(examples),
         tasks=_task_table(scores), contact=_describe_contact(repo_id),
-        example=examples[0]["text"] if examples else "대한민국의 수도는 [MASK]이다.",
+        example="사람은 밥을 [MASK].",
         curve="\n![학습 곡선](loss.png)\n" if (run / "loss.png").is_file() else "")
     text = re.sub(r"\n{3,}", "\n\n", text)  # where a placeholder was filled with nothing
     data = _card_data(report, name, license, base, scores)

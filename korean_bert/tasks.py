@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from korean_bert.cleaning import clean_text
+from korean_bert.config import use_korean_font
 from korean_bert.finetuning import KINDS, finetune_model, name_labels, predict
 from korean_bert.hub import _hub_errors, from_pretrained
 from korean_bert.model import seeded
@@ -151,16 +152,28 @@ def _number_labels(rows: list[dict], names: list[str] | None, kind: str, where: 
     return numbered
 
 # %% ../nbs/06b_tasks.ipynb #d99ec169
+def _check_columns(rows: list[dict], where: str) -> list[dict]: # the rows
+    "Refuse rows without a text or a label: ValueError names the file and what it has."
+    if not rows:
+        raise ValueError(f"{where} has no rows")
+    for i, row in enumerate(rows):
+        found = list(row) if isinstance(row, dict) else [type(row).__name__]
+        if "text" not in found or "label" not in found or row["label"] is None:
+            raise ValueError(f"row {i} of {where}: expected the columns text and label (and "
+                             f"text_pair for pairs), each filled, got {', '.join(map(str, found))}")
+    return rows
+
 def _read_own(file: str, test: str | None, kind: str | None) -> tuple:
     "The training rows, the test rows, the names of the labels and the kind of files of one's own."
-    train = load_rows(file)
+    train = _check_columns(load_rows(file), file)
     kind = kind or _guess_kind(train)
-    labels = [row.get("label") for row in train if isinstance(row, dict)]
+    labels = [row["label"] for row in train]
     names = None if kind == "regression" else sorted(
         {str(tag) for label in labels for tag in (label if isinstance(label, list) else [label])})
     train = _number_labels(train, names, kind, file)
     if test:
-        return train, _number_labels(load_rows(test), names, kind, test), names, kind
+        held = _number_labels(_check_columns(load_rows(test), test), names, kind, test)
+        return train, held, names, kind
     order = np.random.default_rng(1).permutation(len(train))
     apart = max(1, len(train) // 5)
     return [train[i] for i in order[apart:]], [train[i] for i in order[:apart]], names, kind
@@ -494,10 +507,12 @@ def add_to_card(folder: str | Path, # a checkpoint; its README.md is made if it 
     config, _, split = task.test.partition(":") if task else ("", "", "test")
     result = EvalResult(
         task_type=_HUB_TASKS[report["kind"]], dataset_type=task.dataset if task else "custom",
-        dataset_name=f"{task.dataset}, {report['task']}" if task else "own file",
+        dataset_name=f"{task.dataset}, {report['task']}" if task else report["task"],
         dataset_config=config or None, dataset_split=split, metric_type=metric.hub,
         metric_value=round(found["test"], 4), metric_name=f"{metric.title}, fine-tuned",
-        metric_args={"seeds": len(found["runs"]), "interval_95": found["interval"]})
+        metric_args={"seeds": len(found["runs"]), "interval_95": found["interval"],
+                     "baseline": report["baseline"]["name"],
+                     "baseline_value": round(report["baseline"]["test"], 4)})
     card = ModelCard.load(path) if path.is_file() else ModelCard("---\nlanguage: ko\n---\n")
     key = lambda row: (row.unique_identifier, row.metric_type)
     others = [row for row in card.data.eval_results or [] if key(row) != key(result)]
@@ -527,8 +542,10 @@ def _write_results(report: dict, output: Path, card: bool) -> None:
 
     (output / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n",
                                         encoding="utf-8")
-    figure = plot_results(report).figure
-    figure.savefig(output / "results.png", dpi=150)
+    with plt.rc_context():
+        use_korean_font()  # a task may be a file with a Korean name
+        figure = plot_results(report).figure
+        figure.savefig(output / "results.png", dpi=150)
     plt.close(figure)
     for name, found in report["models"].items() if card else []:
         if Path(name).is_dir():
@@ -557,6 +574,8 @@ def finetune(
     _check_numbers(seeds=seeds, epochs=epochs, max_length=max_length, rows=rows or 1,
                    grid=[min(values, default=0) for values in grid or [()]])
     names, data, output = _check_models(models), load_task(task, test, kind, rows), Path(output_dir)
+    if (output / "report.json").exists():
+        raise FileExistsError(f"{output} holds results already: choose another output_dir")
     output.mkdir(parents=True, exist_ok=True)
     baseline, draws = _run_baseline(data)
     settings = _Settings(data, (names or [""])[0], output, epochs, max_length, dropout)
