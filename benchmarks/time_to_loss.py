@@ -41,6 +41,7 @@ import time
 from collections.abc import Callable
 from itertools import chain, pairwise
 from pathlib import Path
+from statistics import median
 
 from harness import make_parser, read_korquad, run_child
 
@@ -240,7 +241,7 @@ def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
     initialize_from_counts(model, counts, tokenizer, config.seed)
     counting = time.perf_counter() - begin
     train_run(model, batches, validation, replace(config, eval_steps=20), 20, folder / "probe")
-    pace = sum(row.get("seconds", 0) for row in read_history(folder / "probe")) / 20
+    pace = median(row["seconds"] for row in read_history(folder / "probe") if "seconds" in row)
     steps = max(2, int((seconds - counting) / pace))
 
     model = compiled_model(steps)
