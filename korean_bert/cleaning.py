@@ -51,7 +51,8 @@ def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "dataset
     "Rename the text column to `text`; other columns are kept."
     if column not in corpus.column_names:
         names = ", ".join(corpus.column_names)
-        raise ValueError(f"{source!r} has no column {column!r}, got {names}")
+        raise ValueError(f"{source!r} has no column {column!r}, got {names}: choose one with "
+                         "text_column")
     kind = getattr(corpus.features[column], "dtype", "nested")
     if kind not in ("string", "large_string"):
         raise ValueError(f"column {column!r} of {source!r} must hold strings, got {kind}")

@@ -177,6 +177,7 @@ def prepare_main(argv: list[str] | None = None, # options; those of the command 
 
     def work():
         with _quiet_import():
+            from korean_bert import runs  # noqa: F401, what preparing loads later
             from korean_bert.scale import prepare_at_scale
         return prepare_at_scale(config, options["executor"], options["workers"])
 

@@ -65,7 +65,8 @@ def _read_csv(file: str, column: str) -> Iterator[str]:
         if not names or not any(line.strip() for line in lines):
             return  # no rows
     if column not in names:
-        raise ValueError(f"it has no column {column!r}, got {', '.join(names)}")
+        raise ValueError(f"it has no column {column!r}, got {', '.join(names)}: "
+                         "choose one with text_column")
     with _open_bytes(file) as stream:
         yield from (text for batch in open_csv(
             stream,
@@ -135,7 +136,8 @@ def _read_json(file: str, column: str) -> Iterator[str | None]:
         names = ", ".join(first) if isinstance(first, dict) else type(first).__name__
         way = _find_way(first, column)
         deeper = f"; it lies deeper: {way!r}" if way else ""
-        raise ValueError(f"it has no column {column!r}, got {names}{deeper}")
+        raise ValueError(f"it has no column {column!r}, got {names}{deeper}: choose "
+                         "one with text_column")
 
 # %% ../nbs/00b_reading.ipynb #1ca4313d
 def _read_parquet(file: str, column: str) -> Iterator[str | None]:
@@ -146,7 +148,8 @@ def _read_parquet(file: str, column: str) -> Iterator[str | None]:
     with ParquetFile(file) as table:
         schema, kinds = table.schema_arrow, ("string", "large_string", "string_view", "null")
         if column not in schema.names:
-            raise ValueError(f"it has no column {column!r}, got {', '.join(schema.names)}")
+            raise ValueError(f"it has no column {column!r}, got "
+                             f"{', '.join(schema.names)}: choose one with text_column")
         kind = schema.field(column).type
         if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in kinds:
             raise ValueError(f"column {column!r} must hold strings, got {kind}")

@@ -368,5 +368,5 @@ def fetch_checkpoint(name: str | Path,         # folder, or Hub id such as `klue
         wanted = ["*.json", "vocab.txt", "*.safetensors*" if safe else "pytorch_model*.bin*"]
         return Path(snapshot_download(str(name), allow_patterns=wanted, token=token))
     except Exception as error:  # of many kinds: HTTP, sockets, names that cannot be
-        raise OSError(f"cannot load a model from {str(name)!r}: expected a folder or the id of "
-                      f"a BERT on the Hub. {error}") from error
+        raise OSError(f"cannot load a model from {str(name)!r}: no folder here has this name, "
+                      f"and as the id of a BERT on the Hub it fails: {error}") from error
