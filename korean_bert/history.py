@@ -71,7 +71,9 @@ def plot_history(history: list[dict],   # rows of `read_history`
     titles = ["loss (nats per chosen token)", "accuracy", "learning rate"]
     for ax, title in zip(axes, titles):
         ax.set(xlabel="step", title=title)
-    axes[0].legend(fontsize="x-small", loc="center right")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high + 0.25 * (high - low))  # room for the legend
+    axes[0].legend(fontsize="x-small", loc="upper right", ncols=2)
     axes[1].legend(fontsize="x-small", loc="upper right", ncols=2)
     axes[1].set(ylim=(0, 1))
     return axes

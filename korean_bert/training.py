@@ -236,7 +236,7 @@ def evaluate(model: BertForPreTraining, # any
             **_baselines(batches)}
 
 # %% ../nbs/05_training.ipynb #9b0a8f7f
-EXAMPLES = ["세종대왕은 [MASK]을 만들었다.", "대한민국의 수도는 [MASK]이다.", "사람은 밥을 [MASK]."]
+EXAMPLES = ["세종대왕은 [MASK]을 만들었다.", "대한민국의 수도는 [MASK]이다.", "사람은 [MASK]을 먹는다."]
 
 def _continue_words(tokenizer, encoded) -> list[int]: # ids of an encoded text
     "Let what is attached to a mask go on with its word, as in the text that was learned from."
