@@ -38,7 +38,7 @@ def list_commands() -> None:
         print(f"{command:24}{text}")
     print("\nEach of them tells its options with --help.")
 
-# %% ../nbs/00a_command.ipynb #0a5b1c04
+# %% ../nbs/00a_command.ipynb #0a5b1c14
 class _Parser(argparse.ArgumentParser):
     "Tells errors in one line, and the nearest option where one is unknown."
     def error(self, message):
@@ -49,6 +49,7 @@ class _Parser(argparse.ArgumentParser):
         hint = f"did you mean {near[0]}?" if near else "--help lists the options"
         self.exit(2, f"{self.prog}: error: {message}; {hint}\n")
 
+# %% ../nbs/00a_command.ipynb #0a5b1c04
 def _make_parser(command: str,   # a key of COMMANDS
                  **options,      # of ArgumentParser
                 ) -> argparse.ArgumentParser:
@@ -184,7 +185,8 @@ def prepare_main(argv: list[str] | None = None, # options; those of the command 
     def show(report):
         for name, facts in report.items():
             print(f"{name}: {json.dumps(facts, ensure_ascii=False)}")
-        print(f"{config.output_dir} is prepared: korean_bert_pretrain with the same options goes on")
+        print(f"{config.output_dir} is prepared: korean_bert_pretrain with the same options "
+              "goes on")
 
     _run("korean_bert_prepare", options["json"], work, show)
 
