@@ -208,6 +208,10 @@ class _Plan(NamedTuple):
     fillers: np.ndarray  # (..., batch_size) bool: there already, to fill the last batch
     tokens: np.ndarray   # (..., batch_size) int32: of each example
 
+def _epoch_rng(seed: int | None, epoch: int, number: int) -> np.random.Generator | None:
+    if seed is not None:
+        return np.random.default_rng([seed, ORDER_STREAM, epoch, number])
+
 def _plan_block(
     pairs, # `datasets.Dataset`
     block: range, # its rows
@@ -234,22 +238,18 @@ class _Plans:
         self.block = max(1, BLOCK // batch_size) * batch_size
         self.blocks, self.kept = -(-len(pairs) // self.block), {}
 
-    def _rng(self, epoch: int, number: int) -> np.random.Generator | None:
-        if self.seed is not None:
-            return np.random.default_rng([self.seed, ORDER_STREAM, epoch, number])
-
     def _plan(self, epoch: int, block: int) -> _Plan:
         key, kept = (epoch, block), self.kept  # read once: Keras makes batches in its own thread
         if key not in kept:
             rows = range(len(self.pairs))[block * self.block:(block + 1) * self.block]
             made = _plan_block(self.pairs, rows, self.lengths, self.batch_size,
-                               self._rng(epoch, block))
+                               _epoch_rng(self.seed, epoch, block))
             kept = self.kept = dict([*kept.items()][-1:]) | {key: made}
         return kept[key]
 
     def find(self, epoch: int, index: int) -> _Plan: # of (batch_size,)
         "What stands in a batch of an epoch; it is counted from the end of its block."
-        rng = self._rng(epoch, self.blocks)  # a number that no block has
+        rng = _epoch_rng(self.seed, epoch, self.blocks)  # a number that no block has
         order = np.arange(self.blocks) if rng is None else rng.permutation(self.blocks)
         sizes = np.minimum(self.block, len(self.pairs) - self.block * order)
         ends = np.cumsum(-(-sizes // self.batch_size))
