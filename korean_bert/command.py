@@ -196,7 +196,8 @@ def _find_model(name: str) -> str: # what `from_pretrained` takes
     if Path(name, "model/config.json").is_file():
         return str(Path(name, "model"))
     if Path(name, "pairs").is_dir() or Path(name, "report.json").is_file():
-        sys.exit(f"{name} has no model/ yet: the same korean_bert_pretrain command goes on with it")
+        raise FileNotFoundError(f"{name} has no model/ yet: the same korean_bert_pretrain command "
+                                "goes on with it")
     return name
 
 def _show_gaps(answers: list) -> None:
@@ -279,12 +280,12 @@ def finetune_main(argv: list[str] | None = None, # options; of the command line 
     parser.add_argument("--card", action="store_true",
                         help="write the scores into the model card of models that are folders")
     options = {"card": False, "json": False} | vars(parser.parse_args(argv))
-    as_json, options["models"] = options.pop("json"), list(map(_find_model, options["models"]))
+    as_json, models = options.pop("json"), options.pop("models")
 
     def work():
         with _quiet_import():
             from korean_bert.tasks import finetune
-        return finetune(**options)
+        return finetune(list(map(_find_model, models)), **options)
 
     def show(report):
         from korean_bert.tasks import show_results

@@ -293,7 +293,8 @@ def resolve(config: PretrainConfig, # of the run
                          f"of {config.base_model}, got {config.block_size}")
     folder.mkdir(parents=True, exist_ok=True)
     first = _Report(folder / "report.json").get("environment", {})
-    precision = first.get("precision") or choose_precision(config.precision, devices)
+    kept = first.get("precision") if "precision" in _fixed_fields(folder) else None
+    precision = kept or choose_precision(config.precision, devices)
     run = Run(config, folder, base, bert, devices, precision, config.num_proc or available_cores())
     check_resources(run)
     _warn_of_idle_gpu(devices)
