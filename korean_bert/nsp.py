@@ -38,6 +38,7 @@ def _list_array(
     offsets = np.cumsum([0, *lengths], dtype=np.int32)
     return pa.ListArray.from_arrays(offsets, np.asarray(values, np.int32))
 
+# %% ../nbs/03_nsp.ipynb #1d6288c7
 def _join_sentences(
     sentences: list[list[int]], # token ids of each
 ) -> tuple[int, np.ndarray, np.ndarray]: # digest, tokens (total,) int32, where each sentence ends
@@ -127,6 +128,7 @@ def _count_copies(digest: np.ndarray) -> np.ndarray: # (documents,) int32
     copies[order] = at - np.maximum.accumulate(np.where(new, at, 0))
     return copies
 
+# %% ../nbs/03_nsp.ipynb #7132d996
 def _add_copies(documents):
     "Add the column `copy`, as `_count_copies` gives it, to a data set of documents."
     digest = documents.with_format("arrow")[:]["digest"].to_numpy()
@@ -154,9 +156,6 @@ def plan_pairs(
     return pairs
 
 # %% ../nbs/03_nsp.ipynb #2151584a
-MOST_PLANNED = 20_000  # documents planned to set the share of random pairs
-TRIES = 16             # places looked at for one random B
-
 def _draw_coins(
     key: tuple[int, int], # of the document in `_Documents`
     sentences: int, # that it has
@@ -171,6 +170,8 @@ def _draw_coins(
     return 2 + int(place * (budget - 1)) if is_short else budget, coins, rng
 
 # %% ../nbs/03_nsp.ipynb #9676415f
+MOST_PLANNED = 20_000  # documents planned to set the share of random pairs
+
 def _plan_some(rows: _Documents, config) -> list[tuple[list[int], int, list[float]]]:
     "Ends, target and coins of documents and passes: all, or `MOST_PLANNED` evenly spaced."
     plans, total = [], len(rows) * config.dupe_factor
@@ -180,6 +181,7 @@ def _plan_some(rows: _Documents, config) -> list[tuple[list[int], int, list[floa
         plans.append((ends, *_draw_coins(rows.key(row), len(ends), turn, config)[:2]))
     return plans
 
+# %% ../nbs/03_nsp.ipynb #de88cdfd
 def _random_share(plans: list[tuple], random_probs: tuple[float, float]) -> float:
     "The share of pairs with a random B if documents are planned with these probabilities."
     labels = [pair[3] for plan in plans for pair in plan_pairs(*plan, random_probs)]
@@ -213,6 +215,8 @@ def balance_random(
     return probs
 
 # %% ../nbs/03_nsp.ipynb #b21a17f4
+TRIES = 16  # places looked at for one random B
+
 def _draw_places(
     documents: _Documents, # that a B may come from
     rng: np.random.Generator, # draws
@@ -377,6 +381,7 @@ def _one_thread_each(num_proc: int | None) -> Iterator[None]:
     finally:
         del os.environ[name]
 
+# %% ../nbs/03_nsp.ipynb #68d2a58b
 def _make_folder(folder: str | Path | None) -> Path:
     "Create the folder if needed; if None, a temporary one until the interpreter exits."
     if folder is None:
@@ -384,6 +389,18 @@ def _make_folder(folder: str | Path | None) -> Path:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder)
+
+# %% ../nbs/03_nsp.ipynb #10aa76d7
+def _map_to_file(
+    dataset, # `datasets.Dataset`
+    function, # batch -> the new columns, which replace all others
+    path: Path, # Arrow file to write
+    **options, # others of `datasets.map`
+): # the new `datasets.Dataset`
+    "Map a data set in batches to a file, always anew."
+    return dataset.map(function, batched=True, remove_columns=dataset.column_names,
+                       cache_file_name=str(path), new_fingerprint=uuid4().hex,
+                       load_from_cache_file=False, **options)
 
 # %% ../nbs/03_nsp.ipynb #f1ac788b
 def make_pairs(
@@ -399,20 +416,17 @@ def make_pairs(
     The share of random pairs is nsp_prob; a random B comes from anywhere in the corpus, never from
     a copy of its document. Memory stays flat. ValueError without two different documents.
     """
-    folder, common = _make_folder(folder), dict(batched=True, batch_size=batch_size,
-                                                num_proc=num_proc, load_from_cache_file=False)
+    folder, common = _make_folder(folder), dict(batch_size=batch_size, num_proc=num_proc)
     with _one_thread_each(num_proc):
-        documents = _add_copies(corpus.map(
-            tokenize_documents, remove_columns=corpus.column_names,
-            fn_kwargs={"tokenizer": tokenizer, "splitter": config.splitter}, desc="sentences",
-            cache_file_name=f"{folder}/documents.arrow", new_fingerprint=uuid4().hex, **common))
+        documents = _add_copies(_map_to_file(
+            corpus, tokenize_documents, folder / "documents.arrow", desc="sentences",
+            fn_kwargs={"tokenizer": tokenizer, "splitter": config.splitter}, **common))
         log.info("%d of %d documents have no sentence", len(corpus) - len(documents), len(corpus))
         shared = dict(tokenizer=tokenizer, config=config, documents=documents,
                       random_probs=balance_random(documents, config))
-        pairs = documents.with_format("arrow").map(
-            prepare_train_features, remove_columns=documents.column_names, fn_kwargs=shared,
-            cache_file_name=f"{folder}/pairs.arrow", new_fingerprint=uuid4().hex, desc="pairs",
-            **common).with_format(None)
+        pairs = _map_to_file(
+            documents.with_format("arrow"), prepare_train_features, folder / "pairs.arrow",
+            desc="pairs", fn_kwargs=shared, **common).with_format(None)
     share = pc.mean(pairs.data["next_sentence_label"]).as_py()
     log.info("%d pairs, %.1f %% of them random", len(pairs), 100 * share)
     return pairs
