@@ -27,6 +27,7 @@ class _Vocabulary(NamedTuple):
     continues: np.ndarray          # (vocab,) bool: ##pieces
     ordinary: np.ndarray           # ids of all others: what a random token is drawn from
 
+# %% ../nbs/03a_masking.ipynb #210eb7cb
 @lru_cache(maxsize=8)
 def _vocabulary(tokenizer) -> _Vocabulary:
     "What masking has to know of the tokens."
@@ -68,6 +69,7 @@ def _unit_sizes(
     cell = (unit + starts.shape[1] * np.arange(len(starts))[:, None])[maskable]
     return unit, np.bincount(cell, minlength=starts.size).reshape(starts.shape)
 
+# %% ../nbs/03a_masking.ipynb #10e686b5
 def _places(starts: np.ndarray, maskable: np.ndarray) -> np.ndarray: # (batch, seq_len)
     "How many maskable tokens of its unit stand before each token."
     before = np.cumsum(maskable, axis=1) - maskable
@@ -208,10 +210,7 @@ class _Plan(NamedTuple):
     fillers: np.ndarray  # (..., batch_size) bool: there already, to fill the last batch
     tokens: np.ndarray   # (..., batch_size) int32: of each example
 
-def _epoch_rng(seed: int | None, epoch: int, number: int) -> np.random.Generator | None:
-    if seed is not None:
-        return np.random.default_rng([seed, ORDER_STREAM, epoch, number])
-
+# %% ../nbs/03a_masking.ipynb #d7f4c928
 def _plan_block(
     pairs, # `datasets.Dataset`
     block: range, # its rows
@@ -224,6 +223,12 @@ def _plan_block(
     bucket = np.searchsorted(lengths, tokens).astype(np.int8)
     rows, fillers = plan_epoch(bucket, batch_size, rng)
     return _Plan(block.start + rows, fillers, tokens[rows])
+
+# %% ../nbs/03a_masking.ipynb #4d5f3ff2
+def _epoch_rng(seed: int | None, epoch: int, number: int) -> np.random.Generator | None:
+    "Shuffles a block of an epoch, or the blocks; None where nothing is shuffled."
+    if seed is not None:
+        return np.random.default_rng([seed, ORDER_STREAM, epoch, number])
 
 # %% ../nbs/03a_masking.ipynb #54f48f59
 class _Plans:
