@@ -147,6 +147,7 @@ class BertPooler(keras.layers.Layer):
         # === Forward ===
         return self.dense(x[:, 0])
 
+# %% ../nbs/04_model.ipynb #229707a2
 class NextSentenceHead(keras.layers.Layer):
     "Scores of `B follows A` (index 0) and `B is random` (1). BERT (2018), 3.1, task 2."
     def __init__(self, config: BertConfig, **kwargs):
@@ -219,10 +220,8 @@ def cross_entropy(labels, # (...) int32, the right class
 def weighted_mean(values,  # (...) float32
                   weights, # the same shape, 0 = does not count
                  ):        # () float32; 0 where nothing counts
-    """The mean over the whole batch.
-
-    On several GPUs each gives its part of it, so that the parts, and their gradients, add up.
-    """
+    """The mean over the whole batch. Of several GPUs each gives its part of it, so that the parts,
+    and their gradients, add up."""
     weights = ops.cast(weights, "float32")
     total = ops.maximum(sum_over_replicas(ops.sum(weights)), 1e-5)
     return ops.sum(values * weights) / total
@@ -256,14 +255,12 @@ METRICS = ["mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"]  # of a step,
 def _is_right(labels, logits): # (...) int32, (..., n_classes) float32 -> (...) float32
     return ops.cast(right_logit(labels, logits) >= ops.max(logits, axis=-1), "float32")
 
-def pretraining_metrics(targets: dict, # `masked_ids`, `weights`, `next_sentence_label`
-                        outputs: dict, # of `BertForPreTraining`
-                       ) -> dict:      # one of METRICS -> values and their weights
+def pretraining_metrics(targets: dict, outputs: dict, # as `pretraining_loss` takes them
+                       ) -> dict: # one of METRICS -> values and their weights
     "What `fit` and `evaluate` report: mlm_ of masked tokens, nsp_ of examples."
-    ids, label = targets["masked_ids"], targets["next_sentence_label"]
+    ids, tokens = targets["masked_ids"], ops.cast(targets["weights"], "float32")
+    label, examples = targets["next_sentence_label"], ops.max(tokens, axis=-1)
     words, follows = outputs["prediction_logits"], outputs["seq_relationship_logits"]
-    tokens = ops.cast(targets["weights"], "float32")
-    examples = ops.max(tokens, axis=-1)
     return dict(zip(METRICS, [
         (cross_entropy(ids, words), tokens), (_is_right(ids, words), tokens),
         (cross_entropy(label, follows), examples), (_is_right(label, follows), examples)]))
