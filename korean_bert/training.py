@@ -134,15 +134,10 @@ def build_model(bert: BertConfig,             # of `make_bert_config`
         model.optimizer.build(model.trainable_variables)     # a checkpoint may come before a step
     return model
 
-# %% ../nbs/05_training.ipynb #ae0d000d
-def measure_step(config: PretrainConfig, # shape, vocabulary, batch, length, precision
-                 steps: int = 20,        # timed, behind two that compile
-                ) -> dict:               # seconds_per_step (median), sequences_per_second, ...
-    "Time the steps of a run on this machine, on random tokens, before hours are spent on it."
+# %% ../nbs/05_training.ipynb #7fc3b253
+def _random_batch(config: PretrainConfig) -> tuple[dict, dict]: # inputs, targets
+    "Random tokens in the shape of a run's longest batches."
     batch, length, size = config.train_batch_size, config.block_size, config.vocab_size
-    precision = choose_precision(config.precision, find_devices())
-    model = build_model(make_bert_config(config, size), steps, config.learning_rate, config.seed,
-                        precision)
     rng, masked = np.random.default_rng(config.seed), (batch, max_predictions(length, config))
     draw = lambda low, high, shape: rng.integers(low, high, shape, dtype="int32")
     segments = np.zeros((batch, length), "int32")
@@ -150,13 +145,23 @@ def measure_step(config: PretrainConfig, # shape, vocabulary, batch, length, pre
          "attention_mask": segments + 1, "masked_positions": draw(1, length, masked)}
     y = {"masked_ids": draw(5, size, masked), "weights": np.ones(masked, "float32"),
          "next_sentence_label": draw(0, 2, batch)}
-    seconds = []
+    return x, y
+
+# %% ../nbs/05_training.ipynb #ae0d000d
+def measure_step(config: PretrainConfig, # shape, vocabulary, batch, length, precision
+                 steps: int = 20,        # timed, behind two that compile
+                ) -> dict:               # seconds_per_step (median), sequences_per_second, ...
+    "Time the steps of a run on this machine, on random tokens, before hours are spent on it."
+    precision = choose_precision(config.precision, find_devices())
+    model = build_model(make_bert_config(config, config.vocab_size), steps, config.learning_rate,
+                        config.seed, precision)
+    (x, y), seconds = _random_batch(config), []
     for _ in range(steps + 2):
         begin = time.perf_counter()
         model.train_on_batch(x, y)
         seconds.append(time.perf_counter() - begin)
     median = float(np.median(seconds[2:]))
-    return {"seconds_per_step": median, "sequences_per_second": batch / median,
+    return {"seconds_per_step": median, "sequences_per_second": config.train_batch_size / median,
             "precision": precision}
 
 # %% ../nbs/05_training.ipynb #09f32dcd
@@ -199,6 +204,7 @@ def _baselines(batches: PretrainBatches) -> dict[str, float]:
     return {"unigram_entropy": unigram_entropy(counts), "copy_bound": copy_bound(counts),
             "majority_share": max(random_share, 1 - random_share)}
 
+# %% ../nbs/05_training.ipynb #c32fff5b
 @contextlib.contextmanager
 def _compiled(model: BertForPreTraining) -> Iterator[None]:
     "A model that is not compiled is so inside, and is afterwards as it was."
