@@ -32,6 +32,7 @@ COMMANDS = {
                         "otherwise.",
 }
 
+# %% ../nbs/00a_command.ipynb #ad314af5
 def list_commands() -> None:
     "Print the commands and what each does, for `python -m korean_bert`."
     for command, text in COMMANDS.items():
@@ -200,6 +201,7 @@ def _find_model(name: str) -> str: # what `from_pretrained` takes
                                 "goes on with it")
     return name
 
+# %% ../nbs/00a_command.ipynb #dc0756e6
 def _show_gaps(answers: list) -> None:
     "Print the answers of `fill_mask`, one a line, with a heading for each of several masks."
     for number, gap in enumerate(answers if isinstance(answers[0], list) else [answers], 1):
@@ -264,10 +266,9 @@ _FINETUNE_OPTIONS = [  # name, options of add_argument; defaults are those of `f
                   help="of a file (default: told by its labels)")),
 ]
 
-# %% ../nbs/00a_command.ipynb #ae93a36a
-def finetune_main(argv: list[str] | None = None, # options; of the command line if not given
-                 ) -> None:
-    "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 if it fails."
+# %% ../nbs/00a_command.ipynb #8e42459f
+def _parse_finetune(argv: list[str] | None) -> dict: # those of `finetune`, and `json`
+    "Read the options of `korean_bert_finetune`."
     parser = _make_parser("korean_bert_finetune", argument_default=argparse.SUPPRESS)
     parser.add_argument("models", nargs="*", default=[],
                         help="run or checkpoint folders, Hub ids, or `random` (the first one's "
@@ -279,7 +280,13 @@ def finetune_main(argv: list[str] | None = None, # options; of the command line 
         parser.add_argument(f"--{name}", **options)
     parser.add_argument("--card", action="store_true",
                         help="write the scores into the model card of models that are folders")
-    options = {"card": False, "json": False} | vars(parser.parse_args(argv))
+    return {"card": False, "json": False} | vars(parser.parse_args(argv))
+
+# %% ../nbs/00a_command.ipynb #ae93a36a
+def finetune_main(argv: list[str] | None = None, # options; of the command line if not given
+                 ) -> None:
+    "The command `korean_bert_finetune`. Exits with 2 for a wrong option, with 1 if it fails."
+    options = _parse_finetune(argv)
     as_json, models = options.pop("json"), options.pop("models")
 
     def work():
@@ -291,4 +298,4 @@ def finetune_main(argv: list[str] | None = None, # options; of the command line 
         from korean_bert.tasks import show_results
         show_results(report)
 
-    _run(parser.prog, as_json, work, show)
+    _run("korean_bert_finetune", as_json, work, show)
