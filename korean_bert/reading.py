@@ -34,6 +34,7 @@ def _open_bytes(file: str) -> "pyarrow.NativeFile":
     packing = [name for magic, name in PACKED.items() if head.startswith(magic)]
     return pa.input_stream(file, compression=packing[0] if packing else None)
 
+# %% ../nbs/00b_reading.ipynb #d439ebce
 def _open_text(file: str) -> io.TextIOWrapper:
     "Open a file for reading UTF-8 text, without its byte order mark."
     return io.TextIOWrapper(_open_bytes(file), encoding="utf-8-sig")
@@ -183,18 +184,11 @@ def _resolve(source: str) -> tuple[Path, str]:
         here, rest = here / name, rest[1:]
     return here, "/".join(rest)
 
-# %% ../nbs/00b_reading.ipynb #d2afef79
-def _list_files(source: str) -> tuple[list[str], list[str]]:
-    "List the files of a path, folder or pattern, and the names of hidden ones left out."
-    here, pattern = _resolve(source)
-    if pattern or not source:  # glob leaves out what is hidden
-        forms = {unicodedata.normalize(form, pattern) for form in ("NFC", "NFD")}
-        found = {name for form in forms for name in glob.glob(form, root_dir=here, recursive=True)}
-        return sorted(str(here / name) for name in found), []
-    if not here.is_dir():
-        return [str(here)], []
+# %% ../nbs/00b_reading.ipynb #4475ca30
+def _walk(top: Path) -> tuple[list[str], list[str]]:
+    "List the files in a folder and below, and the names of hidden ones left out."
     files, hidden, seen = [], [], set()
-    for folder, folders, names in os.walk(here, followlinks=True):
+    for folder, folders, names in os.walk(top, followlinks=True):
         if os.path.realpath(folder) in seen:  # links may go in a circle
             folders.clear()
             continue
@@ -203,6 +197,16 @@ def _list_files(source: str) -> tuple[list[str], list[str]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [os.path.join(folder, name) for name in names if not name.startswith(".")]
     return sorted(files), hidden
+
+# %% ../nbs/00b_reading.ipynb #d2afef79
+def _list_files(source: str) -> tuple[list[str], list[str]]:
+    "List the files of a path, folder or pattern, and the names of hidden ones left out."
+    here, pattern = _resolve(source)
+    if pattern or not source:  # glob leaves out what is hidden
+        forms = {unicodedata.normalize(form, pattern) for form in ("NFC", "NFD")}
+        found = {name for form in forms for name in glob.glob(form, root_dir=here, recursive=True)}
+        return sorted(str(here / name) for name in found), []
+    return _walk(here) if here.is_dir() else ([str(here)], [])
 
 # %% ../nbs/00b_reading.ipynb #d66b1770
 def _why_not(file: str) -> str | None:
