@@ -26,6 +26,7 @@ def _steps(normalizer: dict | None) -> list[dict]:
     normalizer = normalizer or {}
     return normalizer.get("normalizers", [normalizer])
 
+# %% ../nbs/02_tokenizer.ipynb #01549c18
 def _with_nfc(state: dict) -> dict: # a tokenizer as tokenizer.json holds it
     "The tokenizer with NFC before its own normalizer."
     own = state["normalizer"]
@@ -189,6 +190,7 @@ def _check_texts(texts: Iterable[str]) -> None:
     if isinstance(texts, (str, bytes, Mapping)) or hasattr(texts, "columns"):
         raise TypeError(f"expected a list of documents or a column, got {type(texts).__name__}")
 
+# %% ../nbs/02_tokenizer.ipynb #14d65a76
 def _batches(texts: Iterable[str], batch_size: int,
              split: Callable[[str], list[str]],  # as `_word_splitter` gives it
             ) -> Iterator[list[str]]:
