@@ -28,9 +28,11 @@ def _dense_names(layer, *names: str) -> list: # of (variable, names)
     return [(layer.kernel, [f"{name}.weight" for name in names]),
             (layer.bias, [f"{name}.bias" for name in names])]
 
+# %% ../nbs/04a_weights.ipynb #82dda4c5
 def _norm_names(layer, name: str) -> list: # of (variable, names)
     return [(layer.gamma, [f"{name}.weight"]), (layer.beta, [f"{name}.bias"])]
 
+# %% ../nbs/04a_weights.ipynb #adf720b5
 def _layer_names(layer, p: str) -> list: # of (variable, names)
     "The variables of one `BertLayer`; `p` is its prefix in PyTorch."
     qkv = [f"{p}.attention.self.{name}" for name in ["query", "key", "value"]]
@@ -86,6 +88,7 @@ def hf_shapes(config: BertConfig, # of any BERT
 def _is_matrix(name: str) -> bool: # of a Dense layer: PyTorch keeps (out, in), Keras (in, out)
     return name.endswith(".weight") and "embeddings." not in name and "LayerNorm" not in name
 
+# %% ../nbs/04a_weights.ipynb #0efe1cc2
 def to_hf_tensors(model, # `BertForPreTraining` or `BertForSequenceClassification`
                  ) -> dict[str, np.ndarray]: # PyTorch's name -> float32
     "The weights under PyTorch's names and in its orientation."
