@@ -33,12 +33,6 @@ def _training_variables(model: BertForPreTraining) -> dict: # name -> keras.Vari
     return {f"{i:04d} {variable.name}": variable # paths count up within a process
             for i, variable in enumerate(variables)}
 
-def _fingerprint(arrays: dict[str, np.ndarray]) -> str:
-    made = sha256()
-    for name, array in arrays.items():
-        made.update(name.encode() + np.ascontiguousarray(array).data)
-    return made.hexdigest()
-
 # %% ../nbs/04d_checkpoints.ipynb #e7123eb1
 def _read_arrays(model: BertForPreTraining, step: int) -> dict[str, np.ndarray]:
     "What a checkpoint holds; raises FloatingPointError where a weight is not finite."
@@ -50,6 +44,14 @@ def _read_arrays(model: BertForPreTraining, step: int) -> dict[str, np.ndarray]:
         raise FloatingPointError(f"{len(broken)} variables are not finite after step {step}, "
                                  f"e.g. {broken[0]!r}")
     return arrays
+
+# %% ../nbs/04d_checkpoints.ipynb #763f3a2b
+def _fingerprint(arrays: dict[str, np.ndarray]) -> str:
+    "A hash of names and values, to tell whether a file still holds what was written."
+    made = sha256()
+    for name, array in arrays.items():
+        made.update(name.encode() + np.ascontiguousarray(array).data)
+    return made.hexdigest()
 
 # %% ../nbs/04d_checkpoints.ipynb #3a02dee9
 def list_checkpoints(run: str | Path, # run folder
@@ -135,8 +137,7 @@ def load_checkpoint(run: Path,                 # run folder
 
 # %% ../nbs/04d_checkpoints.ipynb #8a3f3b6a
 class Saver(keras.callbacks.Callback):
-    """Writes a checkpoint when one is due, and stops after a step where that is asked for; of
-    several processes the first alone writes, and all stop after the same step."""
+    "Saves when it is due, and stops after a step where asked; of several processes one writes."
     def __init__(self, run: Path, recorder: Recorder, save_steps: int, save_minutes: float):
         super().__init__()
         self.run, self.recorder, self.stop_asked = run, recorder, False
@@ -156,7 +157,7 @@ class Saver(keras.callbacks.Callback):
             self.save()
         if process_part()[1] > 1:
             from jax.experimental.multihost_utils import reached_preemption_sync_point
-            self.stop_asked = reached_preemption_sync_point(self.recorder.step)
+            self.stop_asked = reached_preemption_sync_point(self.recorder.step)  # of all the same
         if self.stop_asked:
             self.model.stop_training = True  # only now: on JAX, to touch it is to wait for it
 
