@@ -55,6 +55,7 @@ def _kind(model: BertForSequenceClassification) -> str: # a key of KINDS
         return "tokens"
     return "regression" if model.config.problem_type == "regression" else "classification"
 
+# %% ../nbs/06a_finetuning.ipynb #85da37bf
 def name_labels(model: BertForSequenceClassification, # of any kind but regression
                 names: Iterable[str],                 # of its labels, in their order
                ) -> None:
@@ -77,6 +78,7 @@ def _read_class(label: object, num_labels: int | None, where: str) -> int:
     wanted = f"an integer from 0 to {last}" if num_labels else "an integer from 0"
     raise ValueError(f"{where}: label must be {wanted}, got {label!r:.50}")
 
+# %% ../nbs/06a_finetuning.ipynb #c8c5afd1
 def _read_score(label: object, num_labels: int | None, where: str) -> float:
     "A label that is a number."
     if isinstance(label, numbers.Real) and not isinstance(label, bool) and math.isfinite(label):
@@ -197,6 +199,7 @@ def _count_lengths(texts: int, batch_size: int) -> int:
     "How many lengths to compile: one for every eight batches, at most four."
     return min(4, -(-texts // (8 * batch_size)))
 
+# %% ../nbs/06a_finetuning.ipynb #282c9a74
 def _plan_rows(bucket: np.ndarray, batch_size: int, seed: int | None, epoch: int) -> tuple:
     "The rows and fillers of an epoch, as `plan_epoch` gives them; not shuffled without a seed."
     rng = None if seed is None else np.random.default_rng([seed, epoch])
@@ -209,6 +212,7 @@ def _pad_rows(inputs: dict[str, list], rows: np.ndarray, length: int) -> dict[st
     return {name: keras.utils.pad_sequences([inputs[name][i] for i in rows], length, padding="post")
             for name in INPUT_NAMES}
 
+# %% ../nbs/06a_finetuning.ipynb #2210bd61
 def _pad_labels(labels: list, length: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     "Labels as (rows,) int32, of regression (rows, 1) float32, of tokens (rows, length); weights."
     if kind == "tokens":
@@ -221,8 +225,7 @@ def _pad_labels(labels: list, length: int, kind: str) -> tuple[np.ndarray, np.nd
 # %% ../nbs/06a_finetuning.ipynb #72c59263
 class LabelledBatches(keras.utils.PyDataset):
     "Labelled texts in batches; batch `index` is a function of (seed, epoch, index) alone."
-    def __init__(self, rows: Iterable,    # as `finetune_model` takes them
-                 tokenizer,               # fast tokenizer
+    def __init__(self, rows: Iterable, tokenizer, # as `finetune_model` takes them
                  batch_size: int = 32,    # texts per batch
                  max_length: int = 128,   # tokens of the longest input; what is longer is cut
                  seed: int | None = None, # shuffles anew each epoch; None: sorted by length
@@ -258,6 +261,7 @@ def _seed_dropout(model: keras.Model, seed: int) -> None:
         if isinstance(layer, Dropout):
             layer.seed_generator.state.assign(np.array([rng.integers(2**31), 0], np.uint32))
 
+# %% ../nbs/06a_finetuning.ipynb #cf2f563e
 def _compile(model: BertForSequenceClassification, learning_rate: float, steps: int) -> None:
     "Set loss, accuracy and optimizer; filler has the weight 0."
     if _kind(model) == "regression":
