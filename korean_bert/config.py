@@ -39,6 +39,7 @@ class FieldRule(NamedTuple):
             return "between {} and {}".format(*self.bounds)
         return f"one of {', '.join(self.choices)}" if self.choices else ""
 
+# %% ../nbs/00_setup.ipynb #1707b8e0
 def field_rules(config_type: type, # a dataclass such as `PretrainConfig`
                ) -> dict[str, FieldRule]: # of each field, read from its type
     "What each field may hold: its type is a plain one, `Annotated[int, low, high]` or `Literal`."
@@ -273,6 +274,7 @@ def _container_cores(control: str = "/sys/fs/cgroup") -> float:
             continue
     return math.inf
 
+# %% ../nbs/00_setup.ipynb #f83e7ad0
 def available_cores() -> int: # at least 1
     "CPU cores this process may use: its affinity, and no more than its container allows."
     if hasattr(os, "process_cpu_count"):  # Python 3.13
