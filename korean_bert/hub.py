@@ -75,17 +75,7 @@ def _verdict(validation: dict) -> str: # empty for a model that learned somethin
     return ("> **연습 삼아 학습한 모델입니다 (a trial run).** `[MASK]`를 맞히는 검증 손실이 토큰의 빈도만 아는 "
             "기준보다 낮지 않습니다. 문맥을 읽지 못하니 학습 코드를 확인하는 데에만 쓰세요.")
 
-# %% ../nbs/06_push_to_hub.ipynb #c0c87e94
-def _fill_mask_table(examples: list[dict]) -> str: # a Markdown table
-    "What the model put into the gaps after training, right or wrong."
-    rows = ["| 글 | 모델이 채운 말 (확률) |", "|---|---|"]
-    for example in examples:
-        words = ", ".join(f"{found['token_str']} ({found['score']:.1%})"
-                          for found in example["predictions"][:5])
-        cells = [text.replace("|", "\\|") for text in (example["text"], words)]
-        rows.append(f"| {cells[0]} | {cells[1]} |".replace("[MASK]", "`[MASK]`"))
-    return "\n".join(rows) if examples else "기록된 보기가 없습니다."
-
+# %% ../nbs/06_push_to_hub.ipynb #44f12d6e
 def _read_scores(run: Path) -> list: # of `huggingface_hub.EvalResult`
     "The scores on tasks that `finetune` wrote beside the checkpoint of a run."
     from huggingface_hub import ModelCard
@@ -93,6 +83,7 @@ def _read_scores(run: Path) -> list: # of `huggingface_hub.EvalResult`
     path = run / "model/README.md"
     return (ModelCard.load(path).data.eval_results or []) if path.is_file() else []
 
+# %% ../nbs/06_push_to_hub.ipynb #0bdd9d35
 def _task_table(scores: list) -> str: # a Markdown section, empty without scores
     "What the model is worth when it is fine-tuned."
     if not scores:
@@ -106,6 +97,17 @@ def _task_table(scores: list) -> str: # a Markdown section, empty without scores
                     f"{score.metric_value:.3f} ({low:.3f}~{high:.3f}) | "
                     f"{facts['baseline_value']:.3f} ({facts['baseline']}) |")
     return "\n".join(rows)
+
+# %% ../nbs/06_push_to_hub.ipynb #c0c87e94
+def _fill_mask_table(examples: list[dict]) -> str: # a Markdown table
+    "What the model put into the gaps after training, right or wrong."
+    rows = ["| 글 | 모델이 채운 말 (확률) |", "|---|---|"]
+    for example in examples:
+        words = ", ".join(f"{found['token_str']} ({found['score']:.1%})"
+                          for found in example["predictions"][:5])
+        cells = [text.replace("|", "\\|") for text in (example["text"], words)]
+        rows.append(f"| {cells[0]} | {cells[1]} |".replace("[MASK]", "`[MASK]`"))
+    return "\n".join(rows) if examples else "기록된 보기가 없습니다."
 
 # %% ../nbs/06_push_to_hub.ipynb #cd490f6c
 KOREAN, ENGLISH = ("시간", "분", "초", "1초 미만"), (" h", " min", " s", "less than 1 s")
