@@ -46,6 +46,12 @@ def _read_hub(source: str, split: str, cache_dir: str | None) -> "datasets.Datas
             "Check the name and the network; without a network use 'sample' or a file of your own"
         ) from error
 
+# %% ../nbs/01_cleaning.ipynb #ad1ac982
+def _find_commit(corpus: "datasets.Dataset") -> str | None:
+    "The Hub commit a data set was read from, if `datasets` recorded it."
+    found = re.search(r"@([0-9a-f]{40})/", " ".join(corpus.info.download_checksums or []))
+    return found and found[1]
+
 # %% ../nbs/01_cleaning.ipynb #9d4190de
 def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "datasets.Dataset":
     "Rename the text column to `text`; other columns are kept."
@@ -59,11 +65,6 @@ def _name_text(corpus: "datasets.Dataset", source: str, column: str) -> "dataset
     if column != "text" and "text" in corpus.column_names:
         corpus = corpus.remove_columns("text")
     return corpus if column == "text" else corpus.rename_column(column, "text")
-
-def _find_commit(corpus: "datasets.Dataset") -> str | None:
-    "The Hub commit a data set was read from, if `datasets` recorded it."
-    found = re.search(r"@([0-9a-f]{40})/", " ".join(corpus.info.download_checksums or []))
-    return found and found[1]
 
 # %% ../nbs/01_cleaning.ipynb #741c6b70
 SAMPLE_FILE = files("korean_bert") / "data/sample.jsonl"
@@ -204,17 +205,15 @@ def _map_run(run: str) -> str:
 
 # %% ../nbs/01_cleaning.ipynb #e91d62fd
 TAGS = {  # what an HTML element leaves where its tags stood
-    **dict.fromkeys("""
-        a abbr acronym applet area audio b base basefont bdi bdo bgsound big blink canvas cite
-        code col colgroup data datalist del dfn em embed font i img input ins kbd link map mark
-        marquee meta meter nobr noembed noframes noscript object output param picture progress q
-        rb rp rt rtc ruby s samp script slot small source span strike strong style sub sup svg
-        template time track tt u var video wbr""".split(), ""),
+    **dict.fromkeys("""a abbr acronym applet area audio b base basefont bdi bdo bgsound big blink
+        canvas cite code col colgroup data datalist del dfn em embed font i img input ins kbd link
+        map mark marquee meta meter nobr noembed noframes noscript object output param picture
+        progress q rb rp rt rtc ruby s samp script slot small source span strike strong style sub
+        sup svg template time track tt u var video wbr""".split(), ""),
     **dict.fromkeys("button iframe label option select td textarea th".split(), " "),
-    **dict.fromkeys("""
-        address article aside blockquote body br caption center dd details dialog dir div dl dt
-        fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header
-        hgroup hr html legend li listing main menu menuitem nav ol optgroup p plaintext pre
+    **dict.fromkeys("""address article aside blockquote body br caption center dd details dialog
+        dir div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head
+        header hgroup hr html legend li listing main menu menuitem nav ol optgroup p plaintext pre
         search section summary table tbody tfoot thead title tr ul xmp""".split(), "\n"),
 }
 PREFIXES = set("o v w m x st1 svg xml xsl html xhtml mml fb g dc rdf".split())  # as in <o:p>
@@ -411,6 +410,7 @@ def _clean_table(table: "pyarrow.Table") -> "pyarrow.Table":
     table = table.set_column(place, "text", pa.array(cleaned, pa.string()))
     return table.filter(pa.array([text != "" for text in cleaned]))
 
+# %% ../nbs/01_cleaning.ipynb #58778e2c
 def _result_place(folder: str | Path | None, name: str) -> dict: # options of `datasets.map`
     "Store the result in a file of the folder, or in memory if there is no folder."
     if folder is None:
