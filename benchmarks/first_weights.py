@@ -27,8 +27,9 @@ from korean_bert.command import parse_config
 from korean_bert.config import PretrainConfig
 from korean_bert.initialization import count_corpus, initialize_from_counts, set_output_bias
 from korean_bert.masking import PretrainBatches, as_fit_data
+from korean_bert.resolve import make_bert_config
 from korean_bert.runs import prepare
-from korean_bert.training import build_model, evaluate, make_bert_config
+from korean_bert.training import build_model, evaluate
 
 
 def nothing(*args) -> None:

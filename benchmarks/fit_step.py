@@ -21,6 +21,7 @@ from korean_bert import runs, training
 from korean_bert.config import preset
 from korean_bert.history import History, Recorder, UnreadLogs
 from korean_bert.masking import PretrainBatches, as_fit_data
+from korean_bert.resolve import make_bert_config
 
 FREE_STEPS = 5  # of a call of `fit`, not timed
 
@@ -72,7 +73,7 @@ def main() -> None:
                         base_checkpoint="builtin", block_size=64)
         tokenizer, pairs, _ = runs.prepare(config)
         batches = PretrainBatches(pairs["train"], tokenizer, config, lengths=np.array([64]))
-        bert = training.make_bert_config(config, len(tokenizer))
+        bert = make_bert_config(config, len(tokenizer))
         model = training.build_model(bert, 10**6, learning_rate=1e-4)
         data = [jax.device_put(batches[i]) for i in range(options.steps)]
         for number in range(options.rounds):

@@ -176,7 +176,8 @@ def evaluate_snapshots(target: Path, config) -> list[dict]:
     "A point for each snapshot; the NSP figures of a model without that head are left out."
     from korean_bert.model import BertForPreTraining
     from korean_bert.weights import load_hf_weights
-    from korean_bert.training import evaluate, make_bert_config
+    from korean_bert.resolve import make_bert_config
+    from korean_bert.training import evaluate
 
     logging.getLogger("korean_bert.model").setLevel(logging.ERROR)  # of the heads that are missing
     tokenizer, _, validation = open_data(config)
@@ -222,9 +223,10 @@ def train_ours(folder: Path, seconds: float, target: Path, config) -> None:
     from dataclasses import replace
 
     from korean_bert.initialization import count_corpus, initialize_from_counts
+    from korean_bert.resolve import make_bert_config
     from korean_bert.runs import train_run
     from korean_bert.history import read_history
-    from korean_bert.training import build_model, evaluate, make_bert_config
+    from korean_bert.training import build_model, evaluate
 
     tokenizer, batches, validation = open_data(config)
     bert = make_bert_config(config, len(tokenizer))

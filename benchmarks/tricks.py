@@ -20,7 +20,7 @@ from transformers import BertConfig
 
 import korean_bert.model as model
 from korean_bert.config import preset
-from korean_bert.training import make_bert_config
+from korean_bert.resolve import make_bert_config
 
 VARIANTS = {  # what to put in place of what
     "as it is": {},

@@ -184,7 +184,7 @@ def _make_tokenizer(config: PretrainConfig, work: Path, rank: int) -> dict:
     from datasets import concatenate_datasets
     from types import SimpleNamespace
 
-    from korean_bert import runs  # here, not above: workers need no Keras
+    from korean_bert import resolve, runs  # here, not above: workers need no Keras
 
     opened, characters = [], 0
     for i in range(config.shards):
@@ -194,7 +194,7 @@ def _make_tokenizer(config: PretrainConfig, work: Path, rank: int) -> dict:
             break
     parts = {name: concatenate_datasets([shard[name] for shard in opened])
              for name in ("train", "validation")}
-    run, facts = SimpleNamespace(config=config, base=runs._find_base(config.base_model)), {}
+    run, facts = SimpleNamespace(config=config, base=resolve._find_base(config.base_model)), {}
     report = SimpleNamespace(add=lambda section, found: facts.update({section: found}))
     _write(work / "made_tokenizer",
            lambda part: runs._prepare_tokenizer(run, parts, report, part))
@@ -243,9 +243,10 @@ def _join(work: Path, kind: str, target: Path) -> None:
 # %% ../nbs/05b_scale.ipynb #61df2e45
 def _finish(config: PretrainConfig, files: list[str], work: Path, rank: int) -> dict:
     "Bring all that was made into the run folder, and count for the first weights."
-    from korean_bert import runs
+    from korean_bert import resolve, runs
 
-    folder, report = Path(config.output_dir), runs._Report(Path(config.output_dir) / "report.json")
+    folder = Path(config.output_dir)
+    report = resolve._Report(folder / "report.json")
     stages = ("deal", "gather", "near", "tokenizer", "pairs")
     found = {name: _read_facts(work, name) for name in stages}
     total = lambda stage, name: sum(facts[name] for facts in found[stage])
@@ -266,7 +267,7 @@ def _finish(config: PretrainConfig, files: list[str], work: Path, rank: int) -> 
     if not (folder / "tokenizer").exists():
         _write(folder / "tokenizer",
                lambda part: shutil.copytree(work / "made_tokenizer", part))
-    runs._prepare(runs.resolve(config))
+    runs._prepare(resolve.resolve(config))
     return {}
 
 # %% ../nbs/05b_scale.ipynb #429395e5
@@ -370,13 +371,13 @@ def _plan_stages(config: PretrainConfig, files: list[str], work: Path) -> list[t
 # %% ../nbs/05b_scale.ipynb #e54f94ad
 def _start(config: PretrainConfig) -> None:
     "Refuse what cannot work, and say in the folder what it is."
-    from korean_bert import runs
+    from korean_bert import resolve
 
     work = Path(config.output_dir, "work")
     if work.exists() and not list(work.glob("*/*.json")):  # nothing was done: begin anew
         shutil.rmtree(work)
-    runs._check_same_run(config)
-    runs._find_tokenizer(runs._find_base(config.base_model), config)
+    resolve._check_same_run(config)
+    resolve._find_tokenizer(resolve._find_base(config.base_model), config)
     path = Path(config.output_dir, "config.json")
     _write(path, lambda part: save_config(config, part))
 
@@ -408,7 +409,7 @@ def prepare_at_scale(config: PretrainConfig,   # with `shards`
     goes on where one was cut off. Raises ChildProcessError that names the tasks of a worker that
     died.
     """
-    from korean_bert import runs
+    from korean_bert import resolve, runs
 
     if executor not in EXECUTORS:
         raise ValueError(f"executor must be one of {', '.join(EXECUTORS)}, got {executor!r}")
@@ -418,8 +419,8 @@ def prepare_at_scale(config: PretrainConfig,   # with `shards`
         raise ImportError("more than one shard needs datatrove: install the extra "
                           "korean_bert[scale]")
     folder = Path(config.output_dir)
-    with runs.hold_folder(folder):
+    with resolve.hold_folder(folder):
         _start(config)
         if (folder / "work").exists() or not (folder / "pairs").exists():
             _run_stages(config, executor, workers, folder / "work")
-    return dict(runs._Report(folder / "report.json"))
+    return dict(resolve._Report(folder / "report.json"))
