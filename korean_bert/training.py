@@ -154,6 +154,7 @@ def perplexity(loss: float, # nats per token
     "Among how many equally likely tokens such a loss would be a choice."
     return math.exp(min(loss, 700))  # beyond, there is no such float
 
+# %% ../nbs/05_training.ipynb #4cf39bb3
 def wilson_interval(share: float, # found
                     n: int,       # out of how many
                    ) -> tuple[float, float]: # between these, 19 times out of 20
@@ -162,7 +163,6 @@ def wilson_interval(share: float, # found
     spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low, high = (share + z**2 / (2 * n) + sign * spread for sign in (-1, 1))
     return low / (1 + z**2 / n), high / (1 + z**2 / n)
-
 
 # %% ../nbs/05_training.ipynb #c83a6f10
 def bits_per_character(loss: float,              # nats per masked token
