@@ -252,7 +252,6 @@ class Metric(NamedTuple):
     title: str      # for people
     hub: str        # for the Hub
 
-# %% ../nbs/06b_task_data.ipynb #6f24e02f
 METRICS = {"accuracy": Metric(_accuracy, "accuracy", "accuracy"),
            "macro_f1": Metric(_macro_f1, "macro F1", "f1"),
            "pearson": Metric(partial(_correlation, "pearsonr"), "Pearson r", "pearsonr"),
