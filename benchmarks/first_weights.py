@@ -1,10 +1,12 @@
 """What each part of the first weights is worth: nats read from context before and after some steps.
 
 Every start trains on the same pairs with the same schedule; what is told is how far the loss at
-[MASK] of the validation pairs lies below the unigram entropy. What is no option of this script is
-one of korean_bert_pretrain.
+[MASK] of the validation pairs, single tokens masked, lies below the unigram entropy. What is no
+option of this script is one of korean_bert_pretrain.
 
     python benchmarks/first_weights.py --preset tiny --max_steps 400
+    python benchmarks/first_weights.py --preset tiny --max_steps 400 --starts counts \\
+        --constants SHARPNESS=4 --learning_rate 4e-3
     python benchmarks/first_weights.py --preset small --corpus small.jsonl --train_batch_size 32 \\
         --max_steps 400
     python benchmarks/first_weights.py --preset small --corpus small.jsonl --num_hidden_layers 12 \\
@@ -14,6 +16,7 @@ one of korean_bert_pretrain.
 import json
 import tempfile
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from unittest import mock
@@ -51,6 +54,7 @@ STARTS = {  # what to put in place of what
     "MLM head at random": {"PASS_ON": None},
     "token vectors alone": {"_set_neighbour_heads": nothing, "_set_topic_heads": nothing,
                             "_set_topic_comparison": nothing},
+    "branches scaled by depth": {"SCALE": None},  # GPT-2's 1 / sqrt(2 N), from layer 2 on
     "random": None,  # frequencies in the output bias, as all of them have
 }
 
@@ -79,6 +83,11 @@ def set_start(name: str, model, counts, tokenizer, seed: int) -> None:
         initialize_from_counts(model, counts, tokenizer, seed)
     if "PASS_ON" in changes:
         head.assign(before)
+    if "SCALE" in changes:
+        for layer in model.bert.encoder.layers[2:]:
+            for branch in (layer.attention, layer.feed_forward):
+                kernel = branch.output_dense.kernel
+                kernel.assign(kernel / (2 * model.config.num_hidden_layers)**0.5)
 
 
 def follow(start: str, config: PretrainConfig, data: tuple, options) -> list[dict]:
@@ -106,7 +115,8 @@ def open_data(config: PretrainConfig) -> tuple:
     "Tokenizer, counts, and batches to learn from and to judge by."
     tokenizer, pairs, _ = prepare(config)
     batches = PretrainBatches(pairs["train"], tokenizer, config)
-    validation = PretrainBatches(pairs["validation"], tokenizer, config, training=False,
+    judge = replace(config, whole_word_mask=False)
+    validation = PretrainBatches(pairs["validation"], tokenizer, judge, training=False,
                                  lengths=np.union1d(batches.lengths, config.block_size))
     return tokenizer, count_corpus(pairs["train"], tokenizer), batches, validation
 
@@ -133,11 +143,15 @@ def main() -> None:
     parser = make_parser(__doc__)
     option = parser.add_argument
     option("--starts", nargs="+", default=list(STARTS), choices=STARTS)
+    option("--constants", nargs="+", default=[], metavar="NAME=VALUE",
+           help="of korean_bert.initialization, in place of its own")
     option("--seeds", type=int, nargs="+", default=[42, 43, 44])
     option("--eval_every", type=int, default=200, help="steps")
     option("--until", type=float, help="nats below the unigram entropy at which a start is done")
     option("--output", type=Path, help="JSON file to write")
     options, rest = parser.parse_known_args()
+    for name, value in (constant.split("=") for constant in options.constants):
+        setattr(initialization, name, type(getattr(initialization, name))(value))
     rows = []
     for seed in options.seeds:
         with tempfile.TemporaryDirectory() as folder:
