@@ -221,14 +221,15 @@ PREFIXES = set("o v w m x st1 svg xml xsl html xhtml mml fb g dc rdf".split())  
 # %% ../nbs/01_cleaning.ipynb #b19823b3
 BARE = ("nowrap|disabled|checked|selected|readonly|required|multiple|hidden|async|defer|controls|"
         "open|autoplay|loop|muted|noshade|compact|reversed|ismap|novalidate|autofocus|default")
+# (?>...) around repeated groups: before Python 3.11.5 their *+ and ++ match wrongly (gh-106052)
 MARKUP = re.compile(r"""
-    <!--(?:[^<-]++|-(?!->)|<(?!!--))*+-->
-  | <!\[CDATA\[ (?P<data>(?:[^]<]++|\](?!\]>)|<(?!!\[CDATA\[))*+) \]\]>
-  | <(?P<code>script|style)(?:\s[^<>]*+)?>(?:[^<]++|<(?!/?(?:script|style)\b))*+</(?P=code)\s*+>
+    <!--(?>(?:[^<-]++|-(?!->)|<(?!!--))*)-->
+  | <!\[CDATA\[ (?P<data>(?>(?:[^]<]++|\](?!\]>)|<(?!!\[CDATA\[))*)) \]\]>
+  | <(?P<code>script|style)(?:\s[^<>]*+)?>(?>(?:[^<]++|<(?!/?(?:script|style)\b))*)</(?P=code)\s*+>
   | <(?:!DOCTYPE\b|\?xml\b|!\[(?:end)?if\b)[^<>]*+> | <(?P<url>\0)>
   | </?(?P<name>[a-z][a-z0-9]*+(?::[a-z]\w*+)?)
     (?: \s++ (?: (?=[a-z_:@][\w:.@-]++\s*=) | (?=(?:BARE)\b) )    # attributes, bare ones too
-        (?: (?:"[^"<]*+"|'[^'<]*+'|[^<>"'])*+ | [^<>]*+ ) )? \s*+ /?>
+        (?: (?>(?:"[^"<]*+"|'[^'<]*+'|[^<>"'])*) | [^<>]*+ ) )? \s*+ /?>
 """.replace("BARE", BARE), re.VERBOSE | re.IGNORECASE | re.ASCII)
 
 def _drop_markup(found: re.Match) -> str:
@@ -239,7 +240,7 @@ def _drop_markup(found: re.Match) -> str:
     return found["data"] or found["url"] or (" " if found["code"] else "")
 
 # %% ../nbs/01_cleaning.ipynb #020a1ded
-AMPERSAND = re.compile(r"&(?:(?:amp|#0*38|#x0*26);)++", re.IGNORECASE)  # &amp;amp;lt;
+AMPERSAND = re.compile(r"&(?>(?:(?:amp|#0*38|#x0*26);)+)", re.IGNORECASE)  # &amp;amp;lt;
 ENTITY = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9A-Fa-f]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 def _drop_entity(found: re.Match) -> str:
@@ -256,15 +257,15 @@ PARTICLES = ("은|는|이|가|을|를|의|에|에서|에게|와|과|도|만|로|
              "라는|이라는|에는|에서는")
 URL = re.compile(r"""
     (?: (?:https?|ftp):[\\/]{2,8} | (?<![A-Za-z0-9_.])www\. ) (?=\w|\[)
-    (?: [\w.%+!~*:;=&$-]++@ )*+                                      # user:password
-    (?: L++ | - | \.(?=\w) | \[[0-9a-f:.]++\]                        # host
-        | (?<=[/.@\\])[가-힣][\w-]*+(?=\.\w) | (?<=\.)(?:한국|삼성|닷컴|닷넷) )*+
-    (?: :\d++ )?+                                                    # port
-    (?: \\*+[/?#] (?: (?:L|[!#$%*+,./:;=?@^|~·\0-])++                 # path in any script
+    (?>(?: [\w.%+!~*:;=&$-]++@ )*)                                   # user:password
+    (?>(?: L++ | - | \.(?=\w) | \[[0-9a-f:.]++\]                     # host
+        | (?<=[/.@\\])[가-힣][\w-]*+(?=\.\w) | (?<=\.)(?:한국|삼성|닷컴|닷넷) )*)
+    (?>(?: :\d++ )?)                                                 # port
+    (?>(?: \\*+[/?#] (?>(?: (?>(?:L|[!#$%*+,./:;=?@^|~·\0-])+)       # path in any script
         | \\++(?:[/?&=#]|u[0-9a-f]{4}) | \([^\s()]*+\) | \[\w*+\](?==)
-        | &(?!(?:amp;)*+(?!amp;)(?:\#\w++|[a-z]++\d*+);)             # but an entity is text
+        | &(?!(?>(?:amp;)*)(?!amp;)(?:\#\w++|[a-z]++\d*+);)           # but an entity is text
         | [가-힣]++(?=[_/=%-])                                       # in Hangul, but no particle
-        | (?<=[/?#=&_+%~:-])(?!(?:P)(?![가-힣]))[가-힣]++ )*+ )?+
+        | (?<=[/?#=&_+%~:-])(?!(?:P)(?![가-힣]))[가-힣]++ )*) )?)
 """.replace("L", r"[^\W가-힣ㄱ-ㆎ]").replace("P", PARTICLES), re.VERBOSE | re.IGNORECASE)
 
 def _drop_url(found: re.Match) -> str:
